@@ -1,0 +1,51 @@
+//! Compiles `proto/` without an installed protoc: the messages, the services, and the descriptors that reflection serves.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const PROTOS: [&str; 5] = [
+    "tidings/v1/event.proto",
+    "tidings/v1/broker.proto",
+    "tidings/v1/workers.proto",
+    "tidings/v1/admin.proto",
+    "tidings/redis/v1/batch.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).include_imports(true).open_files(PROTOS)?;
+    // Encoded by protox itself: a trip through prost's FileDescriptorSet would drop custom options.
+    fs::write(out.join("descriptors.binpb"), compiler.encode_file_descriptor_set())?;
+    let files = compiler.file_descriptor_set();
+
+    // The messages alone: `crate::proto` knows no gRPC.
+    tonic_prost_build::configure()
+        .bytes(".")
+        .build_client(false)
+        .build_server(false)
+        .compile_fds(files.clone())?;
+
+    // The clients, over the plain messages.
+    let clients = out.join("clients");
+    fs::create_dir_all(&clients)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .extern_path(".tidings.v1", "crate::proto::v1")
+        .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")
+        .out_dir(&clients)
+        .compile_fds(files.clone())?;
+
+    // The servers. What Subscribe answers is a frame that is encoded already, shared by all subscribers.
+    let servers = out.join("servers");
+    fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .extern_path(".tidings.v1.SubscribeResponse", "crate::frame::Frame")
+        .extern_path(".tidings.v1", "crate::proto::v1")
+        .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")
+        .out_dir(&servers)
+        .compile_fds(files)?;
+    Ok(())
+}

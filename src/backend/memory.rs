@@ -1,0 +1,437 @@
+//! The default backend: everything in this process's memory, nothing to install.
+//!
+//! A topic is a ring of batches, bounded by its settings. What is here ends with the process.
+//! Nothing waits with the lock held: room on the feed is reserved first, so that the feed tells
+//! batches in the order in which they were stored.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    Appended, Attachment, Backend, BackendError, Batch, Description, Entry, Feed, News, Page,
+    TopicSettings, async_trait,
+};
+use crate::{
+    event::{Event, micros},
+    limits::{FEED_ITEMS_MAX, PAGE_BYTES, PAGE_ENTRIES},
+    position::{Position, Start},
+    topic::Topic,
+};
+
+/// How often the feed hears the time.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often idle topics are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+pub struct Memory {
+    shared: Arc<Shared>,
+    ticker: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+struct Shared {
+    feed: mpsc::Sender<News>,
+    state: Mutex<State>,
+}
+
+struct State {
+    topics: HashMap<Topic, Line>,
+    attached: HashMap<Topic, Weak<()>>,
+    watched: bool,
+    last_epoch: u64,
+    clock: Clock,
+}
+
+/// One topic.
+struct Line {
+    epoch: u64,
+    last: u64,
+    last_time_us: u64,
+    kept: VecDeque<Batch>,
+    kept_events: u64,
+    kept_bytes: u64,
+    idle: Duration,
+    used: Instant,
+}
+
+/// The wall clock, made to never run backwards.
+struct Clock {
+    set_us: u64,
+    set_at: Instant,
+}
+
+impl Memory {
+    pub fn open() -> (Memory, Feed) {
+        let (feed, news) = mpsc::channel(FEED_ITEMS_MAX);
+        let state = State {
+            topics: HashMap::new(),
+            attached: HashMap::new(),
+            watched: false,
+            last_epoch: 0,
+            clock: Clock { set_us: micros(SystemTime::now()), set_at: Instant::now() },
+        };
+        let shared = Arc::new(Shared { feed, state: Mutex::new(state) });
+        let ticker = AbortOnDropHandle::new(tokio::spawn(tick(shared.clone())));
+        (Memory { shared, ticker: Mutex::new(Some(ticker)) }, news)
+    }
+}
+
+/// Tells the time and forgets idle topics.
+async fn tick(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(CLOCK_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept = Instant::now();
+    loop {
+        interval.tick().await;
+        let Ok(room) = shared.feed.reserve().await else { return };
+        let mut state = shared.state.lock();
+        state.clock.follow(micros(SystemTime::now()));
+        // Told with the lock held: whatever was stored before is on the feed already.
+        room.send(News::Clock { time_us: state.clock.now_us() });
+        if swept.elapsed() >= SWEEP_INTERVAL {
+            swept = Instant::now();
+            state.forget_idle_topics();
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Memory {
+    fn describe(&self) -> Description {
+        Description {
+            kind: "memory",
+            summary: "in this process's memory: its end forgets every event".into(),
+            warnings: vec![
+                "events are kept in memory: a restart forgets them, and other brokers do not see \
+                 them; use --redis to keep them in Redis"
+                    .into(),
+            ],
+        }
+    }
+
+    async fn append(
+        &self,
+        topic: &Topic,
+        settings: &Arc<TopicSettings>,
+        events: Vec<Event>,
+    ) -> Result<Appended, BackendError> {
+        assert!(!events.is_empty(), "{topic}: an empty batch was admitted");
+        // At most a birth and a batch.
+        let mut room = self.shared.feed.reserve_many(2).await.map_err(closed)?;
+        let mut tell = |news| room.next().expect("room for two was reserved").send(news);
+
+        let mut state = self.shared.state.lock();
+        let events = events.iter().map(|event| event.encoded().clone()).collect();
+        let (batch, born) = state.append(topic, settings, events);
+        let appended = Appended {
+            first: Position::new(batch.epoch, batch.first),
+            publish_time_us: batch.publish_time_us,
+        };
+        if born && state.watched {
+            tell(News::Appeared { topic: topic.clone(), epoch: batch.epoch });
+        }
+        if state.is_attached(topic) {
+            tell(News::Stored { topic: topic.clone(), batch });
+        }
+        Ok(appended)
+    }
+
+    async fn attach(
+        &self,
+        topic: &Topic,
+        _settings: &Arc<TopicSettings>,
+    ) -> Result<Attachment, BackendError> {
+        let room = self.shared.feed.reserve().await.map_err(closed)?;
+        let mut state = self.shared.state.lock();
+        let held = Arc::new(());
+        let attached = state.attached.entry(topic.clone()).or_default();
+        if let Some(held) = attached.upgrade() {
+            return Ok(Attachment::new(held));
+        }
+        *attached = Arc::downgrade(&held);
+        room.send(News::Attached { topic: topic.clone(), at: state.last(topic) });
+        Ok(Attachment::new(held))
+    }
+
+    async fn check(&self, _topic: &Topic) -> Result<(), BackendError> {
+        // Storing and telling are one step here.
+        Ok(())
+    }
+
+    async fn read(&self, topic: &Topic, after: Position) -> Result<Page, BackendError> {
+        let state = self.shared.state.lock();
+        Ok(match state.topics.get(topic) {
+            None => Page { last: None, entries: Vec::new(), complete: true },
+            Some(line) => line.page(after),
+        })
+    }
+
+    async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, BackendError> {
+        let state = self.shared.state.lock();
+        let now_us = state.clock.now_us();
+        Ok(state.topics.get(topic).map_or(Position::BEGINNING, |line| line.seek(start, now_us)))
+    }
+
+    async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError> {
+        let mut state = self.shared.state.lock();
+        state.watched = true;
+        Ok(state.topics.keys().cloned().collect())
+    }
+
+    async fn close(&self) {
+        self.ticker.lock().take();
+    }
+}
+
+fn closed<E>(_: mpsc::error::SendError<E>) -> BackendError {
+    BackendError::Unavailable { cause: "the broker is stopping".into() }
+}
+
+impl State {
+    fn append(
+        &mut self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        events: Vec<bytes::Bytes>,
+    ) -> (Batch, bool) {
+        let now_us = self.clock.now_us();
+        let born = !self.topics.contains_key(topic);
+        if born {
+            self.last_epoch = now_us.max(self.last_epoch + 1);
+        }
+        let epoch = self.last_epoch;
+        let line = self.topics.entry(topic.clone()).or_insert_with(|| Line::new(epoch));
+        line.idle = settings.idle;
+        line.used = Instant::now();
+        line.last_time_us = line.last_time_us.max(now_us);
+        let batch = Batch {
+            epoch: line.epoch,
+            first: line.last + 1,
+            publish_time_us: line.last_time_us,
+            events,
+        };
+        line.keep(batch.clone(), settings);
+        (batch, born)
+    }
+
+    fn is_attached(&self, topic: &Topic) -> bool {
+        self.attached.get(topic).is_some_and(|held| held.strong_count() > 0)
+    }
+
+    fn last(&self, topic: &Topic) -> Position {
+        self.topics.get(topic).map_or(Position::BEGINNING, Line::position)
+    }
+
+    fn forget_idle_topics(&mut self) {
+        let now = Instant::now();
+        self.attached.retain(|_, held| held.strong_count() > 0);
+        let attached = &self.attached;
+        self.topics.retain(|topic, line| {
+            if attached.contains_key(topic) {
+                line.used = now;
+            }
+            now.duration_since(line.used) < line.idle
+        });
+    }
+}
+
+impl Line {
+    fn new(epoch: u64) -> Line {
+        Line {
+            epoch,
+            last: 0,
+            last_time_us: 0,
+            kept: VecDeque::new(),
+            kept_events: 0,
+            kept_bytes: 0,
+            idle: Duration::ZERO,
+            used: Instant::now(),
+        }
+    }
+
+    fn position(&self) -> Position {
+        Position::new(self.epoch, self.last)
+    }
+
+    /// The place before the oldest event that is kept.
+    fn earliest(&self) -> Position {
+        self.kept.front().map_or(self.position(), Batch::before)
+    }
+
+    fn keep(&mut self, batch: Batch, settings: &TopicSettings) {
+        self.last = batch.last().sequence;
+        self.kept_events += batch.events.len() as u64;
+        self.kept_bytes += batch.bytes() as u64;
+        self.kept.push_back(batch);
+        self.trim(settings);
+    }
+
+    fn trim(&mut self, settings: &TopicSettings) {
+        while self.kept_events > settings.history_events || self.kept_bytes > settings.history_bytes
+        {
+            let batch = self.kept.pop_front().expect("what is counted is kept");
+            let before = (batch.events.len() as u64, batch.bytes() as u64);
+            let (mut out, mut out_bytes) = (0, 0);
+            for event in &batch.events {
+                if self.kept_events - out <= settings.history_events
+                    && self.kept_bytes - out_bytes <= settings.history_bytes
+                {
+                    break;
+                }
+                out += 1;
+                out_bytes += event.len() as u64;
+            }
+            assert!(out <= before.0 && out_bytes <= before.1, "trimmed more than there was");
+            self.kept_events -= out;
+            self.kept_bytes -= out_bytes;
+            let through = batch.first + out - 1;
+            if let Some(rest) = batch.after(through) {
+                self.kept.push_front(rest);
+            }
+        }
+    }
+
+    fn page(&self, after: Position) -> Page {
+        let mut page = Page { last: Some(self.position()), entries: Vec::new(), complete: true };
+        // The order of storage is that of (epoch, sequence), as in Redis.
+        if after.epoch > self.epoch {
+            return page;
+        }
+        let from = if after.epoch == self.epoch {
+            self.kept.partition_point(|batch| batch.last().sequence <= after.sequence)
+        } else {
+            if self.earliest().sequence == 0 {
+                page.entries.push(Entry::Fence { epoch: self.epoch, created: true });
+            }
+            0
+        };
+        let mut bytes = 0;
+        for batch in self.kept.range(from..) {
+            if bytes >= PAGE_BYTES || page.entries.len() >= PAGE_ENTRIES {
+                page.complete = false;
+                break;
+            }
+            bytes += batch.bytes();
+            page.entries.push(Entry::Batch(batch.clone()));
+        }
+        page
+    }
+
+    fn seek(&self, start: Start, now_us: u64) -> Position {
+        match start {
+            Start::Now => self.position(),
+            Start::Earliest => self.earliest(),
+            Start::Time(us) => self.seek_time(us),
+            Start::Ago(ago) => {
+                let ago = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+                self.seek_time(now_us.saturating_sub(ago))
+            }
+            Start::Last(count) => {
+                let wanted = self.last.saturating_sub(count);
+                Position::new(self.epoch, wanted.max(self.earliest().sequence))
+            }
+        }
+    }
+
+    fn seek_time(&self, us: u64) -> Position {
+        let found = self.kept.partition_point(|batch| batch.publish_time_us < us);
+        self.kept.get(found).map_or(self.position(), Batch::before)
+    }
+}
+
+impl Clock {
+    fn now_us(&self) -> u64 {
+        self.set_us + self.set_at.elapsed().as_micros() as u64
+    }
+
+    /// Where the wall clock went ahead, after a sleep of the machine for instance, follows it.
+    fn follow(&mut self, wall_us: u64) {
+        if wall_us > self.now_us() + 1_000_000 {
+            *self = Clock { set_us: wall_us, set_at: Instant::now() };
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("topics", &self.shared.state.lock().topics.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Defaults, admit},
+        proto,
+    };
+
+    fn events(count: usize) -> Vec<Event> {
+        let defaults = Defaults { source: "/t", event_type: None, now: SystemTime::UNIX_EPOCH };
+        (0..count).map(|_| admit(proto::Event::default(), &defaults).expect("admitted")).collect()
+    }
+
+    fn topic(name: &str) -> Topic {
+        name.parse().expect("a topic")
+    }
+
+    fn keeping(history_events: u64) -> Arc<TopicSettings> {
+        Arc::new(TopicSettings { history_events, ..TopicSettings::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn history_is_bounded_to_the_event_even_inside_a_batch() {
+        let (memory, _feed) = Memory::open();
+        let orders = topic("orders");
+        for _ in 0..3 {
+            memory.append(&orders, &keeping(4), events(3)).await.expect("stored");
+        }
+        let page = memory.read(&orders, Position::BEGINNING).await.expect("a page");
+        let kept: Vec<_> = page.entries.iter().map(|entry| entry.before().sequence).collect();
+        assert_eq!((page.last.map(|last| last.sequence), kept), (Some(9), vec![5, 6]));
+        let first = memory.seek(&orders, Start::Earliest).await.expect("a place");
+        assert_eq!(first.sequence, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_topic_is_forgotten_and_its_next_life_has_a_higher_epoch() {
+        let (memory, mut feed) = Memory::open();
+        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let (orders, kept) = (topic("orders"), topic("kept"));
+        let settings =
+            Arc::new(TopicSettings { idle: Duration::from_secs(60), ..TopicSettings::default() });
+        let first = memory.append(&orders, &settings, events(1)).await.expect("stored");
+        memory.append(&kept, &settings, events(1)).await.expect("stored");
+        let _attachment = memory.attach(&kept, &settings).await.expect("attached");
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(memory.watch_topics().await.expect("topics"), [kept]);
+        assert_eq!(memory.read(&orders, first.first).await.expect("a page").last, None);
+        let second = memory.append(&orders, &settings, events(1)).await.expect("stored");
+        assert!(second.first.epoch > first.first.epoch);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn publish_time_and_start_time_are_of_one_clock() {
+        let (memory, mut feed) = Memory::open();
+        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let orders = topic("orders");
+        memory.append(&orders, &keeping(10), events(2)).await.expect("stored");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let late = memory.append(&orders, &keeping(10), events(2)).await.expect("stored");
+        for start in [Start::Ago(Duration::from_secs(5)), Start::Time(late.publish_time_us)] {
+            assert_eq!(memory.seek(&orders, start).await.expect("a place").sequence, 2);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! `tidings.redis.v1.Batch` on the wire: written by hand where the script adds the first fields,
+//! read by hand so that events stay slices of what was received.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::{
+    Message,
+    encoding::{self, DecodeContext, WireType},
+};
+
+use super::keys::MAGIC;
+use crate::{backend::Batch, event::Event, proto, topic::Topic};
+
+/// What a channel carried.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Heard {
+    /// The deployment that it belongs to.
+    pub(super) store: String,
+    pub(super) epoch: u64,
+    /// The sequence of the first event; of the last one before, where there is none.
+    pub(super) first: u64,
+    pub(super) publish_time_us: u64,
+    pub(super) echo: Vec<u64>,
+    pub(super) events: Vec<Bytes>,
+}
+
+/// Neither a batch nor anything that Tidings wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a batch of Tidings")]
+pub(super) struct Undecodable;
+
+/// Fields 4 to 15; the publish script puts 1 to 3 before them.
+pub(super) fn body<'a>(
+    origin: &str,
+    store: &str,
+    topic: &Topic,
+    echo: &[u64],
+    events: impl Iterator<Item = &'a Event>,
+) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    for (field, value) in [(4, origin), (5, store), (6, topic.as_str())] {
+        encoding::encode_key(field, WireType::LengthDelimited, &mut out);
+        encoding::encode_varint(value.len() as u64, &mut out);
+        out.put_slice(value.as_bytes());
+    }
+    encoding::fixed64::encode_packed(7, echo, &mut out);
+    for event in events {
+        encoding::encode_key(15, WireType::LengthDelimited, &mut out);
+        encoding::encode_varint(event.encoded().len() as u64, &mut out);
+        out.put_slice(event.encoded());
+    }
+    out.into()
+}
+
+/// Reads what came on a topic's channel.
+pub(super) fn heard(mut payload: Bytes) -> Result<Heard, Undecodable> {
+    if !payload.starts_with(&MAGIC) {
+        return Err(Undecodable);
+    }
+    payload.advance(MAGIC.len());
+    let heard = decode(payload)?;
+    let numbered = heard.first > 0 || heard.events.is_empty();
+    let sane = heard.first.checked_add(heard.events.len() as u64).is_some_and(|end| end < 1 << 62);
+    if numbered && sane { Ok(heard) } else { Err(Undecodable) }
+}
+
+/// Reads a stream entry: its id told the epoch and the first sequence, `time` stands beside it.
+pub(super) fn stored(
+    epoch: u64,
+    first: u64,
+    publish_time_us: u64,
+    body: Bytes,
+) -> Result<Batch, Undecodable> {
+    let heard = decode(body)?;
+    if heard.events.is_empty() {
+        return Err(Undecodable);
+    }
+    Ok(Batch { epoch, first, publish_time_us, events: heard.events })
+}
+
+impl Heard {
+    /// The last sequence that the topic had reached with this.
+    pub(super) fn last(&self) -> u64 {
+        (self.first + self.events.len() as u64).saturating_sub(1)
+    }
+
+    pub(super) fn into_batch(self) -> Batch {
+        Batch {
+            epoch: self.epoch,
+            first: self.first,
+            publish_time_us: self.publish_time_us,
+            events: self.events,
+        }
+    }
+}
+
+fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
+    let mut heard = Heard {
+        store: String::new(),
+        epoch: 0,
+        first: 0,
+        publish_time_us: 0,
+        echo: Vec::new(),
+        events: Vec::new(),
+    };
+    while bytes.has_remaining() {
+        let (field, wire_type) = encoding::decode_key(&mut bytes).map_err(|_| Undecodable)?;
+        match (field, wire_type) {
+            (1, WireType::SixtyFourBit) => heard.first = fixed64(&mut bytes)?,
+            (2, WireType::SixtyFourBit) => heard.publish_time_us = fixed64(&mut bytes)?,
+            (3, WireType::SixtyFourBit) => heard.epoch = fixed64(&mut bytes)?,
+            (5, WireType::LengthDelimited) => {
+                heard.store =
+                    String::from_utf8(delimited(&mut bytes)?.to_vec()).map_err(|_| Undecodable)?;
+            }
+            (7, WireType::SixtyFourBit) => heard.echo.push(fixed64(&mut bytes)?),
+            (7, WireType::LengthDelimited) => {
+                let mut packed = delimited(&mut bytes)?;
+                while packed.has_remaining() {
+                    heard.echo.push(fixed64(&mut packed)?);
+                }
+            }
+            (15, WireType::LengthDelimited) => {
+                let event = delimited(&mut bytes)?;
+                // Subscribers get these bytes as they are: one that they cannot read would end
+                // their streams again and again.
+                proto::Event::decode(event.clone()).map_err(|_| Undecodable)?;
+                heard.events.push(event);
+            }
+            (field, wire_type) => {
+                encoding::skip_field(wire_type, field, &mut bytes, DecodeContext::default())
+                    .map_err(|_| Undecodable)?;
+            }
+        }
+    }
+    Ok(heard)
+}
+
+fn fixed64(bytes: &mut Bytes) -> Result<u64, Undecodable> {
+    bytes.try_get_u64_le().map_err(|_| Undecodable)
+}
+
+fn delimited(bytes: &mut Bytes) -> Result<Bytes, Undecodable> {
+    let len = encoding::decode_varint(bytes).map_err(|_| Undecodable)?;
+    match usize::try_from(len) {
+        Ok(len) if len <= bytes.remaining() => Ok(bytes.split_to(len)),
+        Ok(_) | Err(_) => Err(Undecodable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::{Defaults, admit};
+
+    fn event(id: &str) -> Event {
+        let defaults =
+            Defaults { source: "/test", event_type: None, now: std::time::SystemTime::UNIX_EPOCH };
+        let event = proto::Event { id: id.into(), ..Default::default() };
+        admit(event, &defaults).expect("an event")
+    }
+
+    fn topic() -> Topic {
+        "orders".parse().expect("a topic")
+    }
+
+    fn on_the_channel(first: u64, events: &[Event]) -> Bytes {
+        let mut payload = BytesMut::from(&MAGIC[..]);
+        let fields = [(1, first), (2, 77), (3, 9)];
+        for (field, value) in fields {
+            encoding::encode_key(field, WireType::SixtyFourBit, &mut payload);
+            payload.put_u64_le(value);
+        }
+        payload.put_slice(&body("b1", "store", &topic(), &[1, u64::MAX], events.iter()));
+        payload.freeze()
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_is_the_batch_of_the_proto() {
+        let events = [event("1"), event("2")];
+        let payload = on_the_channel(5, &events);
+        let heard = heard(payload.clone()).expect("a batch");
+        assert_eq!((heard.first, heard.last(), heard.epoch), (5, 6, 9));
+        assert_eq!((heard.store.as_str(), heard.echo.as_slice()), ("store", &[1, u64::MAX][..]));
+        assert_eq!(heard.events, [events[0].encoded().clone(), events[1].encoded().clone()]);
+
+        let kept = stored(9, 5, 77, body("b1", "store", &topic(), &[], events.iter()).into());
+        assert_eq!(kept.expect("an entry").last(), crate::position::Position::new(9, 6));
+
+        let proto = proto::redis::Batch::decode(payload.slice(MAGIC.len()..)).expect("the proto");
+        assert_eq!((proto.first_sequence, proto.publish_time_us, proto.epoch), (5, 77, 9));
+        assert_eq!((proto.topic.as_str(), proto.events.len()), ("orders", 2));
+        assert_eq!(proto.echo, [1, u64::MAX]);
+    }
+
+    #[test]
+    fn a_damaged_event_spoils_its_batch() {
+        let mut payload = BytesMut::from(&on_the_channel(5, &[])[..]);
+        payload.put_slice(&[15 << 3 | 2, 2, 0x0A, 0x05]);
+        assert_eq!(heard(payload.freeze()), Err(Undecodable));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..120usize) {
+            let _ = heard(Bytes::from([&MAGIC[..], &noise].concat()));
+            let _ = heard(Bytes::from(noise.clone()));
+            let _ = stored(1, 1, 1, Bytes::from(noise));
+            let good = on_the_channel(5, &[event("1")]);
+            let _ = heard(good.slice(..cut.min(good.len())));
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! One connection to Redis: made, identified, called with a deadline, closed for good.
+//!
+//! The redis crate speaks the protocol; everything that decides whether a connection lives is
+//! ours. A call that passes its deadline closes the connection, so that nothing is sent behind a
+//! command of which the outcome is unknown. Nothing here reconnects: see `session.rs`.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, RedisError, TlsCertificates, Value,
+    aio::MultiplexedConnection,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::session::Identity;
+use crate::{backend::BackendError, limits::BACKEND_DEADLINE};
+
+/// What the publish script answers where the stream holds something behind the place that the
+/// topic has reached: nothing can be put there.
+pub(super) const OUT_OF_ORDER: &str = "OUTOFORDER";
+
+/// Where Redis is: today one address; Sentinel and Cluster will resolve theirs here, at every
+/// connection anew.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    info: ConnectionInfo,
+    ca: Option<Vec<u8>>,
+}
+
+/// The address cannot be used. Says nothing of the password in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    #[error("{0}: use redis://[user:password@]host[:port][/database], rediss://… or unix:///path")]
+    Malformed(String),
+    #[error("cannot read the certificate authority {path}: {cause}")]
+    Ca { path: PathBuf, cause: String },
+}
+
+/// A connection to the primary.
+#[derive(Debug)]
+pub(super) struct Link {
+    connection: MultiplexedConnection,
+    closed: CancellationToken,
+    /// Which connection this is, among all that this process made.
+    pub(super) generation: u64,
+    /// Which run of a Redis is at the other end.
+    pub(super) run_id: String,
+    replid: Mutex<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum CallError {
+    /// The connection was closed before the command was sent.
+    #[error("not connected")]
+    NotSent,
+    /// The command may have been carried out.
+    #[error("no answer: {0}")]
+    Lost(String),
+    /// Redis answered with an error.
+    #[error("{0}")]
+    Refused(RedisError),
+    /// Redis answered something that this command never answers.
+    #[error("unexpected answer: {0}")]
+    Unexpected(String),
+}
+
+impl Address {
+    pub(super) fn parse(url: &str, ca: Option<&PathBuf>) -> Result<Address, InvalidAddress> {
+        let malformed = |error: RedisError| {
+            InvalidAddress::Malformed(error.detail().unwrap_or("not an address").to_owned())
+        };
+        let info = url.into_connection_info().map_err(malformed)?;
+        let settings = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(3))
+            .with_interval(Duration::from_secs(1))
+            .with_retries(3);
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(keepalive)
+            .set_user_timeout(Duration::from_secs(5));
+        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|error| InvalidAddress::Ca {
+                path: path.clone(),
+                cause: error.to_string(),
+            })
+        };
+        Ok(Address { info, ca: ca.map(read).transpose()? })
+    }
+
+    /// Whether all of it can be used, as far as that shows before anything is dialled.
+    pub(super) fn check(url: &str, ca: Option<&PathBuf>) -> Result<(), InvalidAddress> {
+        let address = Address::parse(url, ca)?;
+        let unusable = |error: RedisError| match ca {
+            Some(path) => InvalidAddress::Ca { path: path.clone(), cause: error.to_string() },
+            None => InvalidAddress::Malformed(error.to_string()),
+        };
+        address.client().map(drop).map_err(unusable)
+    }
+
+    /// Host and port, or the path: no user, no password.
+    pub(super) fn shown(&self) -> String {
+        self.info.addr().to_string()
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    fn client(&self) -> Result<Client, RedisError> {
+        // rustls wants to be told whose cryptography it uses, once per process; an error means that
+        // it was told before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        match &self.ca {
+            Some(pem) if self.is_encrypted() => {
+                let tls = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+                Client::build_with_tls(self.info.clone(), tls)
+            }
+            Some(_) | None => Client::open(self.info.clone()),
+        }
+    }
+}
+
+impl Link {
+    /// Connects, and reads whom it is connected to. Refuses what is no primary.
+    pub(super) async fn connect(
+        address: &Address,
+        generation: u64,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Link, CallError> {
+        let closed = CancellationToken::new();
+        let on_end = closed.clone();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(BACKEND_DEADLINE))
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(1024)
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == redis::PushKind::Disconnection {
+                    on_end.cancel();
+                }
+                on_push(push);
+                Ok::<(), redis::aio::SendError>(())
+            });
+        let client = address.client().map_err(CallError::Refused)?;
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let connection = timeout(2 * BACKEND_DEADLINE, connecting)
+            .await
+            .map_err(|_| CallError::Lost("connecting took too long".into()))?
+            .map_err(CallError::Refused)?;
+        let mut link = Link {
+            connection,
+            closed,
+            generation,
+            run_id: String::new(),
+            replid: Mutex::default(),
+        };
+        let identity = Identity::of(&link).await?;
+        link.rename(&identity.replid);
+        link.run_id = identity.run_id;
+        Ok(link)
+    }
+
+    /// The replication id of the Redis at the other end, as it was read over this connection.
+    pub(super) fn replid(&self) -> String {
+        self.replid.lock().clone()
+    }
+
+    /// The same Redis goes by another id now.
+    pub(super) fn rename(&self, replid: &str) {
+        *self.replid.lock() = replid.to_owned();
+    }
+
+    /// A value that only a living Redis gives back.
+    pub(super) async fn ping(&self, token: u64) -> Result<(), CallError> {
+        let echoed: u64 = self.call(redis::cmd("PING").arg(token)).await?;
+        if echoed == token {
+            return Ok(());
+        }
+        self.close();
+        Err(CallError::Unexpected("PING answered another's PING".into()))
+    }
+
+    /// Sends one command and waits for its answer, at most [`BACKEND_DEADLINE`]. Later means
+    /// closed.
+    pub(super) async fn call<T: redis::FromRedisValue>(&self, cmd: &Cmd) -> Result<T, CallError> {
+        if self.closed.is_cancelled() {
+            return Err(CallError::NotSent);
+        }
+        let mut connection = self.connection.clone();
+        let answer = tokio::select! {
+            biased;
+            // An answer that has come counts, also when the connection ended behind it.
+            answer = timeout(BACKEND_DEADLINE, connection.send_packed_command(cmd)) => answer,
+            () = self.closed.cancelled() => return Err(CallError::Lost("connection closed".into())),
+        };
+        let value = match answer {
+            Ok(Ok(Value::ServerError(error))) => return Err(CallError::Refused(error.into())),
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) if error.code().is_some() => return Err(CallError::Refused(error)),
+            Ok(Err(error)) => {
+                self.close();
+                return Err(CallError::Lost(error.to_string()));
+            }
+            Err(_) => {
+                self.close();
+                return Err(CallError::Lost(format!("none within {BACKEND_DEADLINE:?}")));
+            }
+        };
+        redis::from_redis_value(value).map_err(|error| CallError::Unexpected(error.to_string()))
+    }
+
+    /// The same over `SUBSCRIBE` and `UNSUBSCRIBE`: returns when each channel is confirmed.
+    pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), CallError> {
+        let mut connection = self.connection.clone();
+        self.confirmed(async move { connection.subscribe(channels).await }).await
+    }
+
+    pub(super) async fn unsubscribe(&self, channels: &[String]) -> Result<(), CallError> {
+        let mut connection = self.connection.clone();
+        self.confirmed(async move { connection.unsubscribe(channels).await }).await
+    }
+
+    async fn confirmed(
+        &self,
+        confirmations: impl Future<Output = Result<(), RedisError>>,
+    ) -> Result<(), CallError> {
+        let answer = tokio::select! {
+            biased;
+            answer = timeout(2 * BACKEND_DEADLINE, confirmations) => answer,
+            () = self.closed.cancelled() => return Err(CallError::Lost("connection closed".into())),
+        };
+        match answer {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.code().is_some() => Err(CallError::Refused(error)),
+            Ok(Err(error)) => {
+                self.close();
+                Err(CallError::Lost(error.to_string()))
+            }
+            Err(_) => {
+                self.close();
+                Err(CallError::Lost("a subscription was not confirmed".into()))
+            }
+        }
+    }
+
+    /// For good. Calls under way end as lost.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    pub(super) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+}
+
+/// A line of `INFO`.
+pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+impl CallError {
+    /// Whether Redis said for certain that nothing was written: what it answers before it runs a
+    /// command, or at a script's first write.
+    pub(super) fn is_certain(&self) -> bool {
+        match self {
+            CallError::NotSent => true,
+            CallError::Lost(_) | CallError::Unexpected(_) => false,
+            CallError::Refused(error) => match error.code() {
+                Some(
+                    "READONLY" | "OOM" | "MISCONF" | "NOSCRIPT" | "LOADING" | "BUSY" | "MOVED"
+                    | "ASK" | "TRYAGAIN" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" | "NOAUTH"
+                    | "WRONGTYPE" | OUT_OF_ORDER,
+                ) => true,
+                // Said by a command inside a script, it may have come after a write.
+                Some("NOPERM") => !error.to_string().contains("script:"),
+                Some(_) | None => false,
+            },
+        }
+    }
+
+    /// Whether it is a trouble of the one topic that was asked for, not of the connection.
+    pub(super) fn is_of_one_topic(&self) -> bool {
+        match self {
+            CallError::Unexpected(_) => true,
+            CallError::Refused(error) => matches!(error.code(), Some("ERR" | "WRONGTYPE")),
+            CallError::NotSent | CallError::Lost(_) => false,
+        }
+    }
+
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            CallError::Refused(error) => error.code(),
+            CallError::NotSent | CallError::Lost(_) | CallError::Unexpected(_) => None,
+        }
+    }
+}
+
+/// For calls that write nothing, or of which the outcome is certain.
+impl From<CallError> for BackendError {
+    fn from(error: CallError) -> BackendError {
+        let cause = error.to_string();
+        match error.code() {
+            Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN") => {
+                BackendError::Failover { cause }
+            }
+            Some("OOM") => BackendError::Full { cause },
+            Some("LOADING" | "BUSY" | "NOREPLICAS") | None => BackendError::Unavailable { cause },
+            Some(_) => BackendError::Refused { cause },
+        }
+    }
+}
+
+/// A bulk string's bytes, without a copy.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of all that Redis answers, three are text")]
+pub(super) fn bytes_of(value: Value) -> Option<Bytes> {
+    match value {
+        Value::BulkString(bytes) => Some(Bytes::from(bytes)),
+        Value::SimpleString(text) => Some(Bytes::from(text)),
+        Value::VerbatimString { text, .. } => Some(Bytes::from(text)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_parsed_and_shown_without_secrets() {
+        let address = |url| Address::parse(url, None);
+        for url in ["redis://user:hunter2@localhost:6380/3", "rediss://:hunter2@localhost:6380"] {
+            let shown = address(url).expect("an address").shown();
+            assert_eq!(shown, "localhost:6380");
+        }
+        assert_eq!(
+            address("unix:///run/redis.sock?db=2").expect("a path").shown(),
+            "/run/redis.sock"
+        );
+        for url in
+            ["unix:///run/r.sock?db=3&user=ann&pass=hunter2", "redis+unix:///run/r.sock?db=3"]
+        {
+            let address = address(url).expect("a path");
+            assert_eq!(
+                (address.shown().as_str(), address.info.redis_settings().db()),
+                ("/run/r.sock", 3)
+            );
+        }
+        for url in ["", "http://localhost", "redis://", "localhost:6379", "redis://h:99999"] {
+            let error = address(url).expect_err(url).to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

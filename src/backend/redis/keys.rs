@@ -1,0 +1,39 @@
+//! Every key and channel that Tidings uses in Redis. Nothing else is ever written, but for the
+//! bridge's channels, which the operator names.
+//!
+//! | name | kind | holds |
+//! |---|---|---|
+//! | `td:{<topic>}:m` | hash | `epoch`, `last` (sequence of the last event), `clock` (its time), `replid` (of the Redis that the epoch belongs to), `lives` (epoch:reached of the last four), `mode`, `history`, `version` (of these two), `grown` (bytes since the last trim), `widest` (events of the largest entry of this life) |
+//! | `td:{<topic>}:s` | stream | entry `<epoch>-<sequence of its first event>`: `t` publish time, `n` events, `e` an encoded `tidings.redis.v1.Batch` without its first three fields; `<epoch>-0` is a fence: `why`, `old`, `reached`, `t` |
+//! | `td:{<topic>}:c` | channel | one [`MAGIC`] and `Batch` per publish |
+//! | `td:_tidings.deployment` | hash | `id` of the deployment, `births`: rises by one with each life of a topic that is begun |
+//! | `td:_tidings.topics` | sorted set | topics by the second in which they will be forgotten |
+//! | `td:_tidings.topics:c` | channel | `<deployment> <topic> <epoch> <why>` when a life of a topic begins |
+//! | `td:_tidings.probe.<broker>:c` | channel | each broker's word to itself |
+//!
+//! The topic is the hash tag, so all keys of a topic are in one slot of a cluster.
+
+use crate::topic::Topic;
+
+/// The first bytes of a batch on a channel. `F5` never occurs in UTF-8; the last is the version.
+pub(super) const MAGIC: [u8; 4] = [0xF5, b'T', b'D', 1];
+
+pub(super) const DEPLOYMENT: &str = "td:_tidings.deployment";
+pub(super) const INDEX: &str = "td:_tidings.topics";
+pub(super) const INDEX_CHANNEL: &str = "td:_tidings.topics:c";
+
+pub(super) fn hash(topic: &Topic) -> String {
+    format!("td:{{{topic}}}:m")
+}
+
+pub(super) fn stream(topic: &Topic) -> String {
+    format!("td:{{{topic}}}:s")
+}
+
+pub(super) fn channel(topic: &Topic) -> String {
+    format!("td:{{{topic}}}:c")
+}
+
+pub(super) fn probe_channel(broker: &str) -> String {
+    format!("td:_tidings.probe.{broker}:c")
+}

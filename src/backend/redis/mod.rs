@@ -1,0 +1,316 @@
+//! Events in Redis: live topics on Pub/Sub, with a short history in a stream.
+//!
+//! The layout is in `keys.rs`, what the scripts promise in their first lines. `session.rs` keeps
+//! the connection for commands and what is known of each topic; `publisher.rs` stores batches over
+//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed.
+
+mod batch;
+mod bridge;
+mod connection;
+mod inbox;
+mod keys;
+mod listener;
+mod publisher;
+mod reach;
+mod scripts;
+mod session;
+mod sync;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::task::TaskTracker;
+
+pub use self::connection::InvalidAddress;
+use self::{
+    connection::{Address, CallError, Link, info_field},
+    listener::{Attach, Listener, REQUESTS_MAX, Request},
+    publisher::Publisher,
+    reach::Reach,
+    scripts::{Opening, Publishing},
+    session::{Session, command},
+};
+use super::{
+    Appended, Attachment, Backend, BackendError, Description, Feed, Page, TopicSettings,
+    async_trait,
+};
+use crate::{
+    event::{Defaults, Event, admit, micros},
+    limits::{BACKEND_DEADLINE, FEED_ITEMS_MAX, HISTORY_BYTES},
+    position::{Position, Start},
+    proto,
+    topic::Topic,
+};
+
+/// How to reach Redis, and how to be there.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS), `unix:///path?db=n`.
+    pub url: String,
+    /// A certificate authority in PEM form for `rediss://`; default: the system's.
+    pub ca: Option<PathBuf>,
+    /// Names this broker in its own channel and in batches.
+    pub broker_id: String,
+    /// Stands before a topic's name in the name of its bridge's channel.
+    pub channel_prefix: String,
+    pub rules: Rules,
+}
+
+/// The rules of the protocol that keep a loss from being silent. A broker keeps them all; a test
+/// switches one off to show that the history checker convicts what then happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Another epoch is another history.
+    pub compare_epochs: bool,
+    /// Only an answer to our own question is a sign of life, not any byte that comes.
+    pub validate_answers: bool,
+    /// Subscribe, then read what was before.
+    pub subscribe_first: bool,
+    /// A position that is given twice proves a rollback; topics that went quiet are compared.
+    pub check_positions: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    #[error("cannot use redis at {address}: {cause}")]
+    Unreachable { address: String, cause: String },
+    #[error("redis at {address} is version {version}: Tidings needs 7.0 or newer, or Valkey")]
+    TooOld { address: String, version: String },
+    #[error("redis at {address} does not let Tidings work: {step}: {cause}")]
+    Unfit { address: String, step: &'static str, cause: String },
+}
+
+#[derive(Debug)]
+pub struct Redis {
+    session: Arc<Session>,
+    publisher: Arc<Publisher>,
+    listener: mpsc::Sender<Request>,
+    description: Description,
+    tasks: TaskTracker,
+}
+
+impl Redis {
+    /// Checks that the address is one and that the certificate authorities are some, without
+    /// connecting.
+    pub fn check_address(url: &str, ca: Option<&PathBuf>) -> Result<(), InvalidAddress> {
+        Address::check(url, ca)
+    }
+
+    /// Connects, tries on a topic of its own that this Redis lets a broker do all that it has to,
+    /// and begins to listen.
+    pub async fn open(config: &RedisConfig) -> Result<(Redis, Feed), OpenError> {
+        let address = Address::parse(&config.url, config.ca.as_ref())?;
+        let shown = address.shown();
+        let link = Link::connect(&address, 0, |_| ()).await.map_err(|error| {
+            OpenError::Unreachable { address: shown.clone(), cause: error.to_string() }
+        })?;
+        let description = examine(&link, &shown).await?;
+        try_scripts(&link, &config.broker_id).await.map_err(|(step, error)| OpenError::Unfit {
+            address: shown,
+            step,
+            cause: error.to_string(),
+        })?;
+        link.close();
+
+        let session = Arc::new(Session::new(
+            address,
+            config.broker_id.clone(),
+            config.channel_prefix.clone(),
+            config.rules,
+        ));
+        let (news, feed) = mpsc::channel(FEED_ITEMS_MAX);
+        let (listener, requests) = mpsc::channel(REQUESTS_MAX);
+        let tasks = TaskTracker::new();
+        let mut commands = session.watch_commands();
+        tasks.spawn(session.clone().keep_commands());
+        tasks.spawn(session.clone().keep_topics());
+        // Up before anyone asks, where it can be.
+        let connected = commands.wait_for(|link| link.is_some());
+        let _ = timeout(2 * BACKEND_DEADLINE, connected).await;
+        let reach = Reach::new();
+        tasks.spawn(reach.clone().watch(session.clone(), news.clone()));
+        tasks.spawn(Listener::new(session.clone(), news, requests, reach).run());
+        tasks.close();
+        let publisher = Publisher::new(session.clone(), listener.clone());
+        Ok((Redis { session, publisher, listener, description, tasks }, feed))
+    }
+
+    /// Hands a request to the listener and waits for its answer.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, BackendError>>) -> Request,
+    ) -> Result<T, BackendError> {
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            self.listener.send(request(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        match timeout(5 * BACKEND_DEADLINE, asking).await {
+            Ok(Some(answer)) => answer,
+            // The connection ended while it was asked.
+            Ok(None) => Err(self.session.unavailable()),
+            Err(_) => Err(BackendError::Timeout { after: 5 * BACKEND_DEADLINE }),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Redis {
+    fn describe(&self) -> Description {
+        self.description.clone()
+    }
+
+    async fn append(
+        &self,
+        topic: &Topic,
+        settings: &Arc<TopicSettings>,
+        events: Vec<Event>,
+    ) -> Result<Appended, BackendError> {
+        assert!(!events.is_empty(), "{topic}: nothing to append");
+        self.publisher.append(topic, settings, events).await
+    }
+
+    async fn attach(
+        &self,
+        topic: &Topic,
+        settings: &Arc<TopicSettings>,
+    ) -> Result<Attachment, BackendError> {
+        let (topic, settings) = (topic.clone(), settings.clone());
+        self.ask(|answer| Request::Attach(Attach { topic, settings, answer })).await
+    }
+
+    async fn check(&self, topic: &Topic) -> Result<(), BackendError> {
+        let topic = topic.clone();
+        self.ask(|answer| Request::Check { topic, answer }).await
+    }
+
+    async fn read(&self, topic: &Topic, after: Position) -> Result<Page, BackendError> {
+        Ok(self.session.commands()?.read(topic, after).await?)
+    }
+
+    async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, BackendError> {
+        Ok(self.session.commands()?.seek(topic, start).await?)
+    }
+
+    async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError> {
+        self.ask(|answer| Request::WatchTopics { answer }).await
+    }
+
+    async fn close(&self) {
+        self.session.closing.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            compare_epochs: true,
+            validate_answers: true,
+            subscribe_first: true,
+            check_positions: true,
+        }
+    }
+}
+
+/// When a topic that is used now will be forgotten, as a score of the index.
+fn index_score(idle: Duration) -> String {
+    let now = micros(std::time::SystemTime::now()) / 1_000_000;
+    (now + idle.as_secs() + 60).to_string()
+}
+
+/// Reads what an operator should know of this Redis.
+async fn examine(link: &Link, address: &str) -> Result<Description, OpenError> {
+    let unfit = |step| {
+        move |error: CallError| OpenError::Unfit {
+            address: address.to_owned(),
+            step,
+            cause: error.to_string(),
+        }
+    };
+    let info: String = link.call(&command(&["INFO"])).await.map_err(unfit("INFO"))?;
+    let field = |name| info_field(&info, name).unwrap_or_default();
+    let version = field("redis_version");
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < 7) {
+        let (address, version) = (address.to_owned(), version.to_owned());
+        return Err(OpenError::TooOld { address, version });
+    }
+    let mut warnings = Vec::new();
+    let policy = field("maxmemory_policy");
+    if policy.starts_with("allkeys") {
+        warnings.push(format!(
+            "maxmemory-policy is {policy}: when memory is short, redis may drop a topic's history; \
+             subscribers are told of the gap"
+        ));
+    }
+    let saves = field("aof_enabled") == "1";
+    if !saves {
+        warnings.push(
+            "redis keeps no append-only file: a restart loses what was published since the last \
+             snapshot; subscribers are told of the gap"
+                .into(),
+        );
+    }
+    let name = if field("server_name") == "valkey" { "valkey" } else { "redis" };
+    let summary = format!(
+        "{name} {version} at {address}; live topics keep their last events for outages, and are \
+         forgotten after an idle hour"
+    );
+    Ok(Description { kind: "redis", summary, warnings })
+}
+
+/// Runs the real scripts on a topic of the broker's own, so that a missing permission or command
+/// shows now and not half way through a publish.
+async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, CallError)> {
+    let name = format!("_tidings.probe.{broker_id}");
+    let topic: Topic = name.parse().expect("a broker's id is a token");
+    let defaults =
+        Defaults { source: "/tidings", event_type: None, now: std::time::SystemTime::now() };
+    let event = admit(proto::Event::default(), &defaults).expect("an empty event is admitted");
+    let by = Opening { create: true, history_events: 1, idle_ms: 60_000, ..Default::default() };
+    let opened = link.open(&topic, &by).await.map_err(|error| ("open a topic", error))?;
+    let last = opened.last.expect("created");
+    let body = batch::body(broker_id, "", &topic, &[], [&event, &event].into_iter());
+    let publishing = Publishing {
+        epoch: last.epoch,
+        version: &opened.version,
+        history_events: 1,
+        history_bytes: HISTORY_BYTES,
+        count: 2,
+        body: &body,
+        bridge_channel: "",
+        bridge_messages: &[],
+    };
+    let published = link.publish(&topic, &publishing).await.map_err(|error| ("publish", error))?;
+    let unexpected = |what: &str| CallError::Unexpected(what.to_owned());
+    if published.map(|published| published.first) != Some(1) {
+        return Err(("publish", unexpected("the first sequence of a new topic is not 1")));
+    }
+    let page = link.read(&topic, last).await.map_err(|error| ("read a topic", error))?;
+    if page.last != Some(Position::new(last.epoch, 2)) {
+        return Err(("read a topic", unexpected("it does not hold what was just published")));
+    }
+    link.seek(&topic, Start::Earliest).await.map_err(|error| ("seek in a topic", error))?;
+    link.refresh(&topic, 60_000).await.map_err(|error| ("refresh a topic", error))?;
+    let (hash, stream) = (keys::hash(&topic), keys::stream(&topic));
+    let _: u64 = link
+        .call(&command(&["DEL", &hash, &stream]))
+        .await
+        .map_err(|error| ("delete a topic", error))?;
+    let score = index_score(Duration::ZERO);
+    let _: u64 = link
+        .call(&command(&["ZADD", keys::INDEX, &score, topic.as_str()]))
+        .await
+        .map_err(|error| ("write the index of topics", error))?;
+    let _: u64 = link
+        .call(&command(&["ZREM", keys::INDEX, topic.as_str()]))
+        .await
+        .map_err(|error| ("write the index of topics", error))?;
+    Ok(())
+}

@@ -1,0 +1,359 @@
+//! Publishing with group commit: while one call for a topic is in flight, what arrives queues;
+//! the next call takes it. Nothing waits when nothing is in flight.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{
+    batch, bridge,
+    connection::{CallError, Link, OUT_OF_ORDER},
+    keys,
+    listener::Request,
+    scripts::{Opened, Opening, Published, Publishing},
+    session::{Known, OpenTopic, Session, command},
+};
+use crate::{
+    backend::{Appended, BackendError, BridgeMode, TopicSettings},
+    event::Event,
+    limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_QUEUE_BYTES_MAX},
+    position::Position,
+    topic::Topic,
+};
+
+/// How often a topic is opened anew for one batch before it is given up.
+const OPENINGS_MAX: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct Publisher {
+    session: Arc<Session>,
+    /// Tells the listener of a rollback.
+    listener: mpsc::Sender<Request>,
+    /// One per topic on which something is being published now.
+    lanes: Mutex<HashMap<Topic, Lane>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Append>,
+    bytes: usize,
+}
+
+/// One publish, waiting.
+#[derive(Debug)]
+struct Append {
+    events: Vec<Event>,
+    settings: Arc<TopicSettings>,
+    answer: oneshot::Sender<Result<Appended, BackendError>>,
+}
+
+impl Publisher {
+    pub(super) fn new(session: Arc<Session>, listener: mpsc::Sender<Request>) -> Arc<Publisher> {
+        Arc::new(Publisher { session, listener, lanes: Mutex::default() })
+    }
+
+    pub(super) async fn append(
+        self: &Arc<Publisher>,
+        topic: &Topic,
+        settings: &Arc<TopicSettings>,
+        events: Vec<Event>,
+    ) -> Result<Appended, BackendError> {
+        // With Redis away a publish fails at once.
+        self.session.commands()?;
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(topic, Append { events, settings: settings.clone(), answer })?;
+        answered.await.unwrap_or_else(|_| {
+            Err(BackendError::OutcomeUnknown { cause: "the broker is shutting down".into() })
+        })
+    }
+
+    fn enqueue(self: &Arc<Publisher>, topic: &Topic, append: Append) -> Result<(), BackendError> {
+        let mut lanes = self.lanes.lock();
+        let idle = !lanes.contains_key(topic);
+        let lane = lanes.entry(topic.clone()).or_default();
+        let bytes = append.bytes();
+        if lane.bytes + bytes > COMMIT_QUEUE_BYTES_MAX && !idle {
+            return Err(BackendError::Overloaded { topic: topic.clone(), queued: lane.bytes });
+        }
+        lane.bytes += bytes;
+        lane.waiting.push_back(append);
+        if idle {
+            tokio::spawn(self.clone().drain(topic.clone()));
+        }
+        Ok(())
+    }
+
+    /// Commits group after group, until nothing waits.
+    async fn drain(self: Arc<Publisher>, topic: Topic) {
+        while let Some(group) = self.next_group(&topic) {
+            let settings = group[0].settings.clone();
+            let events: Vec<&Event> = group.iter().flat_map(|append| &append.events).collect();
+            let stored = self.commit(&topic, &settings, &events).await;
+            let mut before = 0;
+            for append in group {
+                let offset = before;
+                before += append.events.len() as u64;
+                // Whoever asked may be gone.
+                let _ = append.answer.send(stored.clone().map(|(epoch, published)| Appended {
+                    first: Position::new(epoch, published.first + offset),
+                    publish_time_us: published.publish_time_us,
+                }));
+            }
+        }
+    }
+
+    /// What goes into the next call; none where nothing waits, and the lane is closed then.
+    fn next_group(&self, topic: &Topic) -> Option<Vec<Append>> {
+        let mut lanes = self.lanes.lock();
+        let lane = lanes.get_mut(topic)?;
+        let (mut group, mut events, mut bytes) = (Vec::new(), 0, 0);
+        while let Some(next) = lane.waiting.front() {
+            let fits = events + next.events.len() <= COMMIT_EVENTS_MAX
+                && bytes + next.bytes() <= COMMIT_BYTES_MAX;
+            if !fits && !group.is_empty() {
+                break;
+            }
+            events += next.events.len();
+            bytes += next.bytes();
+            group.extend(lane.waiting.pop_front());
+        }
+        lane.bytes -= bytes;
+        if group.is_empty() {
+            lanes.remove(topic);
+            return None;
+        }
+        Some(group)
+    }
+
+    async fn commit(
+        &self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        events: &[&Event],
+    ) -> Result<(u64, Published), BackendError> {
+        let known = self.session.known(topic);
+        for _ in 0..OPENINGS_MAX {
+            let link = self.session.commands()?;
+            let opened = self.opened(&link, topic, settings, &known).await?;
+            // Both read before the send: an answer at or below them proves a rollback.
+            let (acked, told) = {
+                let mut known = known.lock();
+                known.used = Instant::now();
+                (known.acked, known.told)
+            };
+            let stored = self.store(&link, topic, settings, &opened, &known, events).await?;
+            let Some(published) = stored else {
+                known.lock().opened = None;
+                continue;
+            };
+            let place = Position::new(opened.epoch, published.first);
+            let acked = acked.filter(|(generation, _)| *generation == link.generation);
+            let was_given = [acked.map(|(_, position)| position), told]
+                .into_iter()
+                .flatten()
+                .any(|before| before.has_reached(place));
+            if was_given && self.session.rules.check_positions {
+                return Err(self.rolled_back(topic, &known, opened.epoch));
+            }
+            let last = Position::new(opened.epoch, published.first + events.len() as u64 - 1);
+            let mut known = known.lock();
+            known.acked = Some((link.generation, last));
+            known.learn(last);
+            return Ok((opened.epoch, published));
+        }
+        Err(BackendError::Unavailable { cause: format!("{topic} changes faster than it opens") })
+    }
+
+    fn rolled_back(&self, topic: &Topic, known: &Mutex<Known>, epoch: u64) -> BackendError {
+        {
+            let mut known = known.lock();
+            known.distrusted = Some(epoch);
+            known.opened = None;
+        }
+        // Full: the listener compares all topics soon anyway.
+        let _ = self.listener.try_send(Request::RolledBack { topic: topic.clone() });
+        BackendError::OutcomeUnknown { cause: "redis lost what it had stored".into() }
+    }
+
+    /// The topic as this connection opened it, begun where it does not exist.
+    async fn opened(
+        &self,
+        link: &Link,
+        topic: &Topic,
+        settings: &TopicSettings,
+        known: &Mutex<Known>,
+    ) -> Result<OpenTopic, BackendError> {
+        let open = known.lock().opened.clone();
+        if let Some(open) = open.filter(|open| open.generation == link.generation) {
+            return Ok(open);
+        }
+        let mut opened = self.open(link, topic, settings, known, false).await?;
+        if opened.last.is_none() {
+            // In the index first: who follows a pattern must never miss a topic that exists.
+            let score = super::index_score(settings.idle);
+            let add = ["ZADD", keys::INDEX, &score, topic.as_str()];
+            let _: u64 = link.call(&command(&add)).await.map_err(BackendError::from)?;
+            opened = self.open(link, topic, settings, known, true).await?;
+        }
+        let Some(last) = opened.last else {
+            return Err(BackendError::Unavailable { cause: format!("{topic} does not open") });
+        };
+        let default = TopicSettings::default().history_events;
+        let wanted = settings.history_events;
+        // Said once: where brokers disagree, the one that came last prevails and nobody fights.
+        if wanted != opened.history_events
+            && wanted != default
+            && known.lock().configured.replace(wanted) != Some(wanted)
+        {
+            link.configure(topic, &opened.version, settings.history_events)
+                .await
+                .map_err(BackendError::from)?;
+            opened = self.open(link, topic, settings, known, false).await?;
+        }
+        let open = OpenTopic {
+            generation: link.generation,
+            epoch: last.epoch,
+            version: opened.version,
+            history_events: opened.history_events,
+        };
+        known.lock().opened = Some(open.clone());
+        Ok(open)
+    }
+
+    async fn open(
+        &self,
+        link: &Link,
+        topic: &Topic,
+        settings: &TopicSettings,
+        known: &Mutex<Known>,
+        create: bool,
+    ) -> Result<Opened, BackendError> {
+        let opened = self.session.open(link, topic, settings, known, create).await;
+        opened.map_err(BackendError::from)
+    }
+
+    /// None where the view of the topic is stale. Any doubt about the outcome is said.
+    async fn store(
+        &self,
+        link: &Link,
+        topic: &Topic,
+        settings: &TopicSettings,
+        opened: &OpenTopic,
+        known: &Mutex<Known>,
+        events: &[&Event],
+    ) -> Result<Option<Published>, BackendError> {
+        let mode = settings.bridge.mode;
+        let messages: Vec<Bytes> =
+            events.iter().filter_map(|event| bridge::message(mode, event)).collect();
+        let echo: Vec<u64> = messages.iter().map(|message| bridge::echo_hash(message)).collect();
+        let body = batch::body(
+            &self.session.broker_id,
+            &self.session.store(),
+            topic,
+            &echo,
+            events.iter().copied(),
+        );
+        let publishing = Publishing {
+            epoch: opened.epoch,
+            version: &opened.version,
+            history_events: opened.history_events,
+            history_bytes: settings.history_bytes,
+            count: events.len(),
+            body: &body,
+            bridge_channel: &self.session.bridge_channel(topic, settings).unwrap_or_default(),
+            bridge_messages: &messages,
+        };
+        let published = link.publish(topic, &publishing).await;
+        if published.as_ref().is_err_and(|error| error.code() == Some(OUT_OF_ORDER)) {
+            // Only another life, above what stands there, can go on.
+            known.lock().distrusted = Some(opened.epoch);
+            return Ok(None);
+        }
+        published.map_err(|error| {
+            if error.code() == Some("READONLY") {
+                self.session.forget("redis is no longer the primary");
+            }
+            if error.is_certain() {
+                return error.into();
+            }
+            // Nothing may be sent behind it before it is known what became of it.
+            link.close();
+            BackendError::OutcomeUnknown { cause: error.to_string() }
+        })
+    }
+}
+
+impl Append {
+    fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.encoded().len()).sum()
+    }
+}
+
+impl Session {
+    /// Opens a topic with all that this broker knows of it, and learns what the answer says.
+    pub(super) async fn open(
+        &self,
+        link: &Link,
+        topic: &Topic,
+        settings: &TopicSettings,
+        known: &Mutex<Known>,
+        create: bool,
+    ) -> Result<Opened, CallError> {
+        let store = self.store();
+        let replid = link.replid();
+        let renamed = self.renamed_to(&replid);
+        let by = {
+            let known = known.lock();
+            Opening {
+                create,
+                floor: known.floor,
+                distrusted: known.distrusted,
+                claim: known.claim.filter(|_| self.rules.compare_epochs),
+                history_events: settings.history_events,
+                idle_ms: settings.idle.as_millis() as u64,
+                store: &store,
+                renamed: &renamed,
+                replid: &replid,
+            }
+        };
+        let opened = link.open(topic, &by).await.inspect_err(|error| {
+            if error.code() == Some("READONLY") {
+                self.forget("redis is no longer the primary");
+            }
+        })?;
+        if opened.replid != link.replid() {
+            self.forget("redis has another replication id");
+            return Err(CallError::NotSent);
+        }
+        if !opened.store.is_empty() && opened.store != *store {
+            self.forget("redis belongs to another deployment");
+            return Err(CallError::NotSent);
+        }
+        let mut known = known.lock();
+        known.idle = settings.idle;
+        if by.distrusted == known.distrusted {
+            known.distrusted = None;
+        }
+        if let Some(last) = opened.last {
+            known.learn(last);
+        }
+        Ok(opened)
+    }
+
+    /// Where raw Redis clients meet the topic, if they do.
+    pub(super) fn bridge_channel(&self, topic: &Topic, settings: &TopicSettings) -> Option<String> {
+        match (settings.bridge.mode, &settings.bridge.channel) {
+            (BridgeMode::Off, _) => None,
+            (_, Some(channel)) => Some(channel.clone()),
+            (_, None) => Some(format!("{}{topic}", self.channel_prefix)),
+        }
+    }
+}

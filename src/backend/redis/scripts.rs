@@ -1,0 +1,276 @@
+//! The scripts, each typed: what goes in, what comes out. Their promises stand in their first
+//! lines.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use redis::{Cmd, FromRedisValue, Value};
+
+use super::{
+    batch,
+    connection::{CallError, Link, bytes_of},
+    keys,
+};
+use crate::{
+    backend::{Entry, Page},
+    limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_EVENTS_MAX},
+    position::{Position, Start},
+    topic::Topic,
+};
+
+macro_rules! script {
+    ($file:literal) => {
+        LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))))
+    };
+}
+
+static OPEN: LazyLock<Script> = script!("open.lua");
+static PUBLISH: LazyLock<Script> = script!("publish.lua");
+static READ: LazyLock<Script> = script!("read.lua");
+static SEEK: LazyLock<Script> = script!("seek.lua");
+static REFRESH: LazyLock<Script> = script!("refresh.lua");
+static CONFIGURE: LazyLock<Script> = script!("configure.lua");
+
+struct Script {
+    source: &'static str,
+    sha: String,
+}
+
+/// What a broker knows of a topic when it opens it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Opening<'a> {
+    pub(super) create: bool,
+    pub(super) floor: u64,
+    pub(super) distrusted: Option<u64>,
+    pub(super) claim: Option<Position>,
+    pub(super) history_events: u64,
+    pub(super) idle_ms: u64,
+    /// This broker's idea of the deployment's id.
+    pub(super) store: &'a str,
+    /// A replication id that turned into `replid` with nothing lost.
+    pub(super) renamed: &'a str,
+    /// As it was read over this connection.
+    pub(super) replid: &'a str,
+}
+
+/// What opening a topic told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// The topic's last position; none where there is no such topic.
+    pub(super) last: Option<Position>,
+    pub(super) replid: String,
+    pub(super) history_events: u64,
+    pub(super) version: String,
+    pub(super) store: String,
+    /// Changes whenever a life of any topic begins in this deployment.
+    pub(super) births: String,
+    /// Whether this call began a life.
+    pub(super) began: bool,
+}
+
+/// A batch that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Published {
+    pub(super) first: u64,
+    pub(super) publish_time_us: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Publishing<'a> {
+    pub(super) epoch: u64,
+    pub(super) version: &'a str,
+    pub(super) history_events: u64,
+    pub(super) history_bytes: u64,
+    pub(super) count: usize,
+    pub(super) body: &'a [u8],
+    pub(super) bridge_channel: &'a str,
+    pub(super) bridge_messages: &'a [Bytes],
+}
+
+impl Script {
+    fn new(source: &'static str) -> Script {
+        Script { source, sha: redis::Script::new(source).get_hash().to_owned() }
+    }
+
+    /// Runs it. Where Redis does not know it, nothing was executed: it is loaded in place.
+    async fn run<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        keys: &[String],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<T, CallError> {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.sha).arg(keys.len()).arg(keys);
+        arguments(&mut cmd);
+        match link.call(&cmd).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                let _: String =
+                    link.call(redis::cmd("SCRIPT").arg("LOAD").arg(self.source)).await?;
+                link.call(&cmd).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl Link {
+    pub(super) async fn open(&self, topic: &Topic, by: &Opening<'_>) -> Result<Opened, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic), keys::DEPLOYMENT.into()];
+        let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
+        type Answer = (String, String, u64, String, String, String, String, String, String);
+        let answer: Answer = OPEN
+            .run(self, &keys, |cmd| {
+                cmd.arg(u8::from(by.create))
+                    .arg(by.floor)
+                    .arg(text(by.distrusted))
+                    .arg(text(by.claim.map(|claim| claim.epoch)))
+                    .arg(text(by.claim.map(|claim| claim.sequence)))
+                    .arg("live")
+                    .arg(by.history_events)
+                    .arg(keys::channel(topic))
+                    .arg(keys::INDEX_CHANNEL)
+                    .arg(topic.as_str())
+                    .arg(by.store)
+                    .arg(by.idle_ms)
+                    .arg(by.renamed)
+                    .arg(by.replid);
+            })
+            .await?;
+        let (epoch, replid, last, _mode, history, version, store, births, why) = answer;
+        let last = match epoch.as_str() {
+            "" => None,
+            epoch => Some(Position::new(number(epoch)?, last)),
+        };
+        Ok(Opened {
+            last,
+            replid,
+            history_events: history.parse().unwrap_or(by.history_events),
+            version,
+            store,
+            births,
+            began: !why.is_empty(),
+        })
+    }
+
+    /// None where the broker's view of the topic is stale: nothing was written.
+    pub(super) async fn publish(
+        &self,
+        topic: &Topic,
+        what: &Publishing<'_>,
+    ) -> Result<Option<Published>, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        let answer: Option<(u64, u64)> = PUBLISH
+            .run(self, &keys, |cmd| {
+                cmd.arg(what.epoch)
+                    .arg(what.version)
+                    .arg(keys::channel(topic))
+                    .arg(what.history_events)
+                    .arg(what.history_bytes)
+                    .arg(what.count)
+                    .arg(what.body);
+                if !what.bridge_messages.is_empty() {
+                    cmd.arg(what.bridge_channel);
+                    for message in what.bridge_messages {
+                        cmd.arg(&message[..]);
+                    }
+                }
+            })
+            .await?;
+        Ok(answer.map(|(first, publish_time_us)| Published { first, publish_time_us }))
+    }
+
+    pub(super) async fn read(&self, topic: &Topic, after: Position) -> Result<Page, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        let (epoch, last, complete, entries): (String, String, u8, Vec<Value>) = READ
+            .run(self, &keys, |cmd| {
+                cmd.arg(after.epoch).arg(after.sequence).arg(PAGE_BYTES).arg(PAGE_ENTRIES);
+            })
+            .await?;
+        let last = match epoch.as_str() {
+            "" => None,
+            epoch => Some(Position::new(number(epoch)?, number(&last)?)),
+        };
+        // An entry that is not ours is passed over: the sequences tell whether one is missing.
+        let entries = entries.into_iter().filter_map(entry).collect();
+        Ok(Page { last, entries, complete: complete == 1 })
+    }
+
+    pub(super) async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        let (what, number_of) = match start {
+            Start::Now => ("last", 0),
+            Start::Earliest => ("earliest", 0),
+            Start::Time(us) => ("time", us),
+            Start::Ago(ago) => ("ago", ago.as_micros() as u64),
+            Start::Last(events) => ("last", events),
+        };
+        let (epoch, sequence): (String, String) = SEEK
+            .run(self, &keys, |cmd| {
+                cmd.arg(what).arg(number_of);
+            })
+            .await?;
+        Ok(Position::new(number(&epoch)?, number(&sequence)?))
+    }
+
+    /// Puts off the time at which an idle live topic is forgotten. False where there is none.
+    pub(super) async fn refresh(&self, topic: &Topic, idle_ms: u64) -> Result<bool, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        REFRESH
+            .run(self, &keys, |cmd| {
+                cmd.arg(idle_ms);
+            })
+            .await
+    }
+
+    pub(super) async fn configure(
+        &self,
+        topic: &Topic,
+        version: &str,
+        history_events: u64,
+    ) -> Result<(), CallError> {
+        let keys = [keys::hash(topic)];
+        CONFIGURE
+            .run(self, &keys, |cmd| {
+                cmd.arg(version).arg(history_events);
+            })
+            .await
+    }
+}
+
+fn number(text: &str) -> Result<u64, CallError> {
+    text.parse().map_err(|_| CallError::Unexpected(format!("{text:?} is no number")))
+}
+
+/// One entry of a topic's stream, whatever was written there. None where its name is not ours.
+fn entry(value: Value) -> Option<Entry> {
+    let Value::Array(parts) = value else { return None };
+    let [id, fields]: [Value; 2] = parts.try_into().ok()?;
+    let id = bytes_of(id)?;
+    let (epoch, first) = std::str::from_utf8(&id).ok()?.split_once('-')?;
+    let (epoch, first) = (epoch.parse().ok()?, first.parse::<u64>().ok()?);
+    let Value::Array(fields) = fields else { return None };
+    let mut fields = fields.into_iter();
+    let (mut time, mut count, mut body, mut why) = (None, None, None, None);
+    while let (Some(name), Some(value)) = (fields.next().and_then(bytes_of), fields.next()) {
+        let value = bytes_of(value);
+        match &name[..] {
+            b"t" => time = value,
+            b"n" => count = value,
+            b"e" => body = value,
+            b"why" => why = value,
+            _ => (),
+        }
+    }
+    if first == 0 {
+        return Some(Entry::Fence { epoch, created: why.as_deref() == Some(b"created") });
+    }
+    let parsed = |value: Option<Bytes>| std::str::from_utf8(&value?).ok()?.parse::<u64>().ok();
+    let time = parsed(time).unwrap_or_default();
+    match body.and_then(|body| batch::stored(epoch, first, time, body).ok()) {
+        Some(batch) => Some(Entry::Batch(batch)),
+        None => {
+            let count = parsed(count).unwrap_or(1).clamp(1, REQUEST_EVENTS_MAX as u64);
+            Some(Entry::Undecodable { epoch, first, count })
+        }
+    }
+}

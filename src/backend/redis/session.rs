@@ -1,0 +1,411 @@
+//! What this broker shares among its connections to Redis, and the life of the one for commands.
+//!
+//! There are two connections: one for commands (here), one for listening (`listener.rs`). Each is
+//! made, watched and given up on its own; both are given up when the Redis behind them is found to
+//! be another one than it was, and with them what was known through them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    Rules,
+    connection::{Address, CallError, Link, info_field},
+    keys,
+};
+use crate::{
+    backend::BackendError,
+    limits::{BACKEND_DEADLINE, TOPIC_IDLE},
+    position::Position,
+    topic::Topic,
+};
+
+/// How often each connection has to prove that it lives.
+pub(super) const LIFE_SIGN: Duration = Duration::from_millis(750);
+const RECONNECT_MIN: Duration = Duration::from_millis(50);
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
+/// Topics are kept from being forgotten in rounds of so many, a quarter of their time ahead.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+const REFRESH_MAX: usize = 1000;
+const REFRESH_CONCURRENT: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) address: Address,
+    pub(super) broker_id: String,
+    /// What stands before a topic's name in the name of its bridge's channel.
+    pub(super) channel_prefix: String,
+    pub(super) rules: Rules,
+    /// Ends everything.
+    pub(super) closing: CancellationToken,
+    commands: watch::Sender<Option<Arc<Link>>>,
+    listening: Mutex<Option<Arc<Link>>>,
+    store: Mutex<Arc<str>>,
+    renamed: Mutex<Option<Renamed>>,
+    last_error: Mutex<String>,
+    generations: AtomicU64,
+    topics: Mutex<HashMap<Topic, Arc<Mutex<Known>>>>,
+}
+
+/// What this broker was told of a topic. Shared by the publisher and the listener.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The highest epoch that Redis named.
+    pub(super) floor: u64,
+    /// The furthest position that Redis told, in the newest epoch that it told one in.
+    pub(super) claim: Option<Position>,
+    /// An epoch in which a rollback was proven: the next open begins another.
+    pub(super) distrusted: Option<u64>,
+    /// What the feed has told, where the topic is attached.
+    pub(super) told: Option<Position>,
+    pub(super) opened: Option<OpenTopic>,
+    /// The last position that a publish was answered with, over which connection.
+    pub(super) acked: Option<(u64, Position)>,
+    /// The history that this broker set, where it has.
+    pub(super) configured: Option<u64>,
+    pub(super) used: Instant,
+    /// After how long without use Redis forgets the topic.
+    pub(super) idle: Duration,
+    pub(super) refreshed: Instant,
+}
+
+/// A topic as it was opened for publishing over one connection.
+#[derive(Debug, Clone)]
+pub(super) struct OpenTopic {
+    pub(super) generation: u64,
+    pub(super) epoch: u64,
+    pub(super) version: String,
+    pub(super) history_events: u64,
+}
+
+/// The same Redis under another replication id.
+#[derive(Debug, Clone)]
+struct Renamed {
+    before: String,
+    now: String,
+}
+
+impl Session {
+    pub(super) fn new(
+        address: Address,
+        broker_id: String,
+        channel_prefix: String,
+        rules: Rules,
+    ) -> Session {
+        Session {
+            address,
+            broker_id,
+            channel_prefix,
+            rules,
+            closing: CancellationToken::new(),
+            commands: watch::Sender::new(None),
+            listening: Mutex::new(None),
+            store: Mutex::new("".into()),
+            renamed: Mutex::new(None),
+            last_error: Mutex::new("not connected yet".into()),
+            generations: AtomicU64::new(1),
+            topics: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The connection for commands, if there is one.
+    pub(super) fn commands(&self) -> Result<Arc<Link>, BackendError> {
+        match self.commands.borrow().as_ref() {
+            Some(link) if !link.is_closed() => Ok(link.clone()),
+            Some(_) | None => Err(self.unavailable()),
+        }
+    }
+
+    /// Whether both connections are there.
+    pub(super) fn is_connected(&self) -> bool {
+        let listening = self.listening.lock().as_ref().is_some_and(|link| !link.is_closed());
+        listening && self.commands().is_ok()
+    }
+
+    pub(super) fn watch_commands(&self) -> watch::Receiver<Option<Arc<Link>>> {
+        self.commands.subscribe()
+    }
+
+    pub(super) fn unavailable(&self) -> BackendError {
+        BackendError::Unavailable { cause: self.last_error.lock().clone() }
+    }
+
+    pub(super) fn next_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn set_listening(&self, link: Option<Arc<Link>>) {
+        *self.listening.lock() = link;
+    }
+
+    /// Gives up both connections, and with them everything known through them.
+    pub(super) fn forget(&self, why: &str) {
+        warn!(why, "giving up the connections to redis");
+        if let Some(link) = self.commands.borrow().as_ref() {
+            link.close();
+        }
+        if let Some(link) = self.listening.lock().as_ref() {
+            link.close();
+        }
+    }
+
+    /// This deployment's id, as far as this broker knows.
+    pub(super) fn store(&self) -> Arc<str> {
+        self.store.lock().clone()
+    }
+
+    pub(super) fn known(&self, topic: &Topic) -> Arc<Mutex<Known>> {
+        self.topics.lock().entry(topic.clone()).or_default().clone()
+    }
+
+    /// Keeps topics that are followed or published here from being forgotten, until the end; and
+    /// forgets here what nobody used for as long as Redis keeps it.
+    pub(super) async fn keep_topics(self: Arc<Session>) {
+        while !self.closing.is_cancelled() {
+            sleep(REFRESH_EVERY).await;
+            let due = self.due_for_refresh();
+            let Ok(link) = self.commands() else { continue };
+            let refresh = |(topic, known, idle)| self.refresh(&link, topic, known, idle);
+            let mut refreshed =
+                stream::iter(due.into_iter().map(refresh)).buffer_unordered(REFRESH_CONCURRENT);
+            while let Some(result) = refreshed.next().await {
+                if let Err(error) = result {
+                    debug!(%error, "could not keep a topic");
+                    break;
+                }
+            }
+        }
+    }
+
+    fn due_for_refresh(&self) -> Vec<(Topic, Arc<Mutex<Known>>, Duration)> {
+        let mut due = Vec::new();
+        self.topics.lock().retain(|topic, shared| {
+            let known = shared.lock();
+            let in_use = known.told.is_some() || known.used.elapsed() < known.idle;
+            if in_use && known.refreshed.elapsed() >= known.idle / 4 && due.len() < REFRESH_MAX {
+                due.push((topic.clone(), shared.clone(), known.idle));
+            }
+            // Whoever holds it is about to use it.
+            in_use || Arc::strong_count(shared) > 1
+        });
+        due
+    }
+
+    async fn refresh(
+        &self,
+        link: &Link,
+        topic: Topic,
+        known: Arc<Mutex<Known>>,
+        idle: Duration,
+    ) -> Result<(), CallError> {
+        if link.refresh(&topic, idle.as_millis() as u64).await? {
+            let score = super::index_score(idle);
+            let add = ["ZADD", keys::INDEX, &score, topic.as_str()];
+            let _: u64 = link.call(&command(&add)).await?;
+        }
+        known.lock().refreshed = Instant::now();
+        Ok(())
+    }
+
+    /// The id under which the Redis with the id `now` was known before, if nothing was lost then.
+    pub(super) fn renamed_to(&self, now: &str) -> String {
+        match self.renamed.lock().as_ref() {
+            Some(renamed) if renamed.now == now => renamed.before.clone(),
+            Some(_) | None => String::new(),
+        }
+    }
+
+    /// Keeps the connection for commands, until the end.
+    pub(super) async fn keep_commands(self: Arc<Session>) {
+        let mut backoff = Backoff::default();
+        while !self.closing.is_cancelled() {
+            match self.connect_commands().await {
+                Ok(link) => {
+                    info!(redis = %self.address.shown(), "connected for commands");
+                    backoff = Backoff::default();
+                    let link = Arc::new(link);
+                    self.commands.send_replace(Some(link.clone()));
+                    tokio::select! {
+                        error = self.watch_over(&link) => self.note(&error),
+                        () = link.closed() => self.note(&CallError::Lost("connection lost".into())),
+                        () = self.closing.cancelled() => (),
+                    }
+                    link.close();
+                    self.commands.send_replace(None);
+                }
+                Err(error) => self.note(&error),
+            }
+            tokio::select! {
+                () = sleep(backoff.next()) => (),
+                () = self.closing.cancelled() => (),
+            }
+        }
+    }
+
+    pub(super) fn note(&self, error: &CallError) {
+        let mut last = self.last_error.lock();
+        let error = error.to_string();
+        if *last != error {
+            warn!(redis = %self.address.shown(), %error, "redis connection");
+            *last = error;
+        }
+    }
+
+    async fn connect_commands(&self) -> Result<Link, CallError> {
+        let link = Link::connect(&self.address, self.next_generation(), |_| ()).await?;
+        let known = self.store();
+        let proposed = match known.is_empty() {
+            true => uuid::Uuid::new_v4().simple().to_string(),
+            false => known.to_string(),
+        };
+        let set = ["HSETNX", keys::DEPLOYMENT, "id", &proposed];
+        let _: u8 = link.call(&command(&set)).await?;
+        let store: String = link.call(&command(&["HGET", keys::DEPLOYMENT, "id"])).await?;
+        *self.store.lock() = store.into();
+        Ok(link)
+    }
+
+    /// Asks Redis again and again who it is; returns when the answer ends the connection.
+    async fn watch_over(&self, link: &Link) -> CallError {
+        let mut before = None;
+        loop {
+            match self.poll(link, &mut before).await {
+                Ok(()) => sleep(LIFE_SIGN).await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn poll(&self, link: &Link, before: &mut Option<Identity>) -> Result<(), CallError> {
+        let now = Identity::of(link).await?;
+        if now.replid != link.replid() {
+            match before {
+                Some(before) if before.is_the_same_redis_as(&now) => self.rename(link, &now),
+                Some(_) | None => self.forget("redis has another replication id"),
+            }
+        }
+        *before = Some(now);
+        let store: Option<String> = link.call(&command(&["HGET", keys::DEPLOYMENT, "id"])).await?;
+        if store.as_deref().is_some_and(|store| store != &*self.store()) {
+            self.forget("redis belongs to another deployment");
+            return Ok(());
+        }
+        let (seconds, micros): (u64, u64) = link.call(&command(&["TIME"])).await?;
+        let time_us = (seconds * 1_000_000 + micros).to_string();
+        let channel = keys::probe_channel(&self.broker_id);
+        let _: u64 = link.call(&command(&["PUBLISH", &channel, &time_us])).await?;
+        Ok(())
+    }
+
+    /// The id changes with nothing lost when a first replica comes or the backlog expires. The
+    /// same process, a primary before and after, that knows no other history, proves it.
+    fn rename(&self, link: &Link, now: &Identity) {
+        let before = link.replid();
+        info!(%before, now = %now.replid, "redis renamed its history");
+        *self.renamed.lock() = Some(Renamed { before: before.clone(), now: now.replid.clone() });
+        link.rename(&now.replid);
+        if let Some(listening) = self.listening.lock().as_ref() {
+            if listening.replid() == before && listening.run_id == now.run_id {
+                listening.rename(&now.replid);
+            } else {
+                listening.close();
+            }
+        }
+    }
+}
+
+/// Who the Redis at the other end of a connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) run_id: String,
+    pub(super) replid: String,
+    /// It knows of no other history than its own.
+    no_lineage: bool,
+}
+
+impl Identity {
+    /// Refuses what is no primary.
+    pub(super) async fn of(link: &Link) -> Result<Identity, CallError> {
+        let info: String = link.call(&command(&["INFO", "server", "replication"])).await?;
+        let field = |name| info_field(&info, name).unwrap_or_default().to_owned();
+        if field("role") != "master" {
+            return Err(CallError::Unexpected("it is not a primary".into()));
+        }
+        let no_lineage = field("master_replid2").bytes().all(|b| b == b'0');
+        Ok(Identity { run_id: field("run_id"), replid: field("master_replid"), no_lineage })
+    }
+
+    fn is_the_same_redis_as(&self, later: &Identity) -> bool {
+        self.run_id == later.run_id && self.no_lineage && later.no_lineage
+    }
+}
+
+impl Known {
+    /// Redis named this place: it has existed.
+    pub(super) fn learn(&mut self, place: Position) {
+        self.floor = self.floor.max(place.epoch);
+        match self.claim {
+            Some(claim) if claim.epoch == place.epoch && claim.sequence >= place.sequence => (),
+            Some(_) | None => self.claim = Some(place),
+        }
+    }
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known {
+            floor: 0,
+            claim: None,
+            distrusted: None,
+            told: None,
+            opened: None,
+            acked: None,
+            configured: None,
+            used: Instant::now(),
+            idle: TOPIC_IDLE,
+            refreshed: Instant::now(),
+        }
+    }
+}
+
+/// Ever longer waits between attempts to connect, with jitter, so that brokers spread out.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { next: RECONNECT_MIN }
+    }
+}
+
+impl Backoff {
+    pub(super) fn next(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(RECONNECT_MAX.min(BACKEND_DEADLINE));
+        let spread = uuid::Uuid::new_v4().as_bytes()[0] as u32;
+        wait / 2 + wait * spread / 510
+    }
+}
+
+/// A command of plain words.
+pub(super) fn command(words: &[&str]) -> redis::Cmd {
+    let mut cmd = redis::cmd(words[0]);
+    cmd.arg(&words[1..]);
+    cmd
+}

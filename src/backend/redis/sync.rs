@@ -1,0 +1,151 @@
+//! Opening one topic, and reading it from what was told to its end.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{
+    connection::{CallError, Link},
+    session::Session,
+};
+use crate::{
+    backend::{
+        News, TopicSettings,
+        replay::{Bound, Progress, Replay, Told},
+    },
+    position::{Gap, GapReason, Position},
+    topic::Topic,
+};
+
+/// How often a topic is opened again because a rollback was proven while it was read.
+const ROLLBACKS_MAX: usize = 4;
+
+/// Why a topic is opened and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Attach,
+    /// The connection is new: anything may have happened.
+    Reconnect {
+        births_changed: bool,
+    },
+    /// Something live does not follow what was told.
+    Live {
+        heard: u64,
+    },
+    Check,
+}
+
+/// Opens one topic and reads it from what was told to its end, telling the feed on the way.
+pub(super) struct Sync {
+    pub(super) session: Arc<Session>,
+    pub(super) feed: mpsc::Sender<News>,
+    pub(super) link: Arc<Link>,
+    pub(super) reader: Arc<Link>,
+    pub(super) topic: Topic,
+    pub(super) settings: Arc<TopicSettings>,
+    pub(super) told: Option<Position>,
+    pub(super) suspected: bool,
+    pub(super) why: Why,
+}
+
+impl Sync {
+    /// What has been told stays true also where the reading fails half way.
+    pub(super) async fn run(mut self) -> (Sync, Result<(), CallError>) {
+        let result = self.steps().await;
+        let known = self.session.known(&self.topic);
+        let mut known = known.lock();
+        known.told = self.told;
+        if let Some(told) = self.told.filter(|told| !told.is_beginning()) {
+            known.learn(told);
+        }
+        drop(known);
+        (self, result)
+    }
+
+    async fn steps(&mut self) -> Result<(), CallError> {
+        let mut heard = match self.why {
+            Why::Live { heard } => Some(heard),
+            Why::Attach | Why::Reconnect { .. } | Why::Check => None,
+        };
+        let known = self.session.known(&self.topic);
+        for _ in 0..ROLLBACKS_MAX {
+            if known.lock().distrusted.is_some() {
+                heard = None;
+            }
+            let opened =
+                self.session.open(&self.reader, &self.topic, &self.settings, &known, false).await?;
+            if opened.replid != self.link.replid() {
+                self.session.forget("redis has another replication id");
+                return Err(CallError::NotSent);
+            }
+            let told = match (self.told, opened.last) {
+                (None, last) => {
+                    let at = last.unwrap_or(Position::BEGINNING);
+                    self.told = Some(at);
+                    self.tell(News::Attached { topic: self.topic.clone(), at }).await;
+                    return Ok(());
+                }
+                // Deleted under a connection that carried all before it: what comes next will say
+                // whether it follows.
+                (Some(_), None) if self.why == Why::Check => return Ok(()),
+                (Some(told), None) => {
+                    let unseen = self.why == Why::Reconnect { births_changed: true };
+                    if !told.is_beginning() || unseen {
+                        let gap = Gap::between(told, Position::BEGINNING, GapReason::EpochChanged);
+                        self.lost(Gap { missed: None, ..gap }).await;
+                    }
+                    return Ok(());
+                }
+                (Some(told), Some(last)) => {
+                    let another_life = self.why == Why::Check && told.epoch != last.epoch;
+                    self.suspected = another_life && !self.suspected;
+                    if self.suspected {
+                        return Ok(());
+                    }
+                    told
+                }
+            };
+            if self.catch_up(told, heard).await? {
+                return Ok(());
+            }
+            known.lock().distrusted = opened.last.map(|last| last.epoch);
+        }
+        Err(CallError::Unexpected("redis keeps going back in time".into()))
+    }
+
+    /// False where a rollback was proven.
+    async fn catch_up(&mut self, told: Position, heard: Option<u64>) -> Result<bool, CallError> {
+        let mut replay = Replay::new(told, Bound::Present { heard }, GapReason::BackendDisconnect);
+        loop {
+            let page = self.reader.read(&self.topic, replay.at()).await?;
+            let mut told = Vec::new();
+            let progress = replay.take(page, &mut told);
+            for told in told {
+                match told {
+                    Told::Batch(batch) => {
+                        self.told = Some(batch.last());
+                        let news = News::Stored { topic: self.topic.clone(), batch };
+                        self.tell(news).await;
+                    }
+                    Told::Gap(gap) => self.lost(gap).await,
+                }
+            }
+            // A life that was heard to begin is entered without a word.
+            self.told = Some(replay.at());
+            match progress {
+                Progress::More => (),
+                Progress::Done => return Ok(true),
+                Progress::RolledBack => return Ok(false),
+            }
+        }
+    }
+
+    async fn lost(&mut self, gap: Gap) {
+        self.told = Some(gap.until);
+        self.tell(News::Lost { topic: self.topic.clone(), gap }).await;
+    }
+
+    async fn tell(&self, news: News) {
+        let _ = self.feed.send(news).await;
+    }
+}

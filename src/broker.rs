@@ -1,0 +1,276 @@
+//! The whole system as a Rust API. The gRPC edge only translates it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+use tracing::info;
+use uuid::Uuid;
+
+use crate::{
+    backend::{Backend, BackendError, Description, Feed},
+    catalog::Catalog,
+    event::{Defaults, Event, Refused, Violation, admit},
+    hub::Hub,
+    limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
+    position::Position,
+    proto,
+    subscription::{Drain, Subscribe, SubscribeError, Subscription, Terms},
+    topic::{InvalidTopic, Topic},
+};
+
+/// Cheap to clone; all clones are one broker.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    backend: Arc<dyn Backend>,
+    hub: Hub,
+    catalog: Arc<Catalog>,
+    options: BrokerOptions,
+    streams: Arc<Semaphore>,
+    drain: watch::Sender<Option<Drain>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerOptions {
+    /// Told in `Opened`; other brokers have others.
+    pub broker_id: String,
+    /// Streams are asked to reconnect at this age, give or take a tenth; none: never.
+    pub max_stream_age: Option<Duration>,
+    pub max_streams: usize,
+    /// What an operator should know beside what the backend says.
+    pub warnings: Vec<String>,
+}
+
+/// Events for one topic: all or none.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    pub topic: Topic,
+    pub events: Vec<proto::Event>,
+    /// Check, and write nothing.
+    pub validate_only: bool,
+    pub expected_last: Option<Position>,
+}
+
+/// What was stored, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    pub receipts: Vec<Receipt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub id: String,
+    /// None where the request was only checked.
+    pub position: Option<Position>,
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    #[error(transparent)]
+    Topic(#[from] InvalidTopic),
+    #[error("the request has no events: send at least one")]
+    Empty,
+    #[error("the request has {count} events, over the limit of {limit}: send several requests")]
+    TooManyEvents { count: usize, limit: usize },
+    #[error("the request has {bytes} bytes, over the limit of {limit}: send several requests")]
+    TooManyBytes { bytes: usize, limit: usize },
+    /// Each with the index of its event.
+    #[error("{}", list(.violations))]
+    Invalid { violations: Vec<(usize, Violation)> },
+    #[error(
+        "event {index} has {bytes} bytes, over the limit of {limit}: send what is large another way"
+    )]
+    EventTooLarge { index: usize, bytes: usize, limit: usize },
+    #[error("{what} is not available on this broker")]
+    FeatureOff { what: &'static str },
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What this broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    pub version: &'static str,
+    pub broker_id: String,
+    pub backend: Description,
+    /// Of the backend and of the broker's own.
+    pub warnings: Vec<String>,
+    pub max_event_bytes: usize,
+    pub max_request_bytes: usize,
+    pub streams: usize,
+    /// How often the backend's news did not join: more than none is a bug.
+    pub broken_chains: u64,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> BrokerOptions {
+        BrokerOptions {
+            broker_id: Uuid::now_v7().to_string(),
+            max_stream_age: Some(STREAM_AGE_MAX),
+            max_streams: STREAMS_MAX,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Broker {
+    /// Begins to take `feed`. Ends with its last clone and the last stream.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        feed: Feed,
+        catalog: Catalog,
+        options: BrokerOptions,
+    ) -> Broker {
+        let catalog = Arc::new(catalog);
+        let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
+        let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
+        let drain = watch::Sender::default();
+        Broker { shared: Arc::new(Shared { backend, hub, catalog, options, streams, drain }) }
+    }
+
+    /// Stores the events, all or none. `source` is who speaks, where the events do not say.
+    ///
+    /// Dropped before it returns, the events may be stored or not.
+    pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
+        let Publish { topic, events, validate_only, expected_last } = request;
+        if topic.is_reserved() {
+            return Err(InvalidTopic::reserved(topic.as_str()).into());
+        }
+        if expected_last.is_some() {
+            return Err(PublishError::FeatureOff { what: "expected_last, of durable topics," });
+        }
+        let settings = self.shared.catalog.settings(&topic);
+        let defaults = Defaults {
+            source,
+            event_type: settings.default_type.as_deref(),
+            now: SystemTime::now(),
+        };
+        let events = admit_all(events, &defaults)?;
+        let mut receipts: Vec<_> = events
+            .iter()
+            .map(|event| Receipt { id: event.id().to_owned(), position: None })
+            .collect();
+        if !validate_only {
+            let stored = self.shared.backend.append(&topic, &settings, events).await?;
+            for (sequence, receipt) in (stored.first.sequence..).zip(&mut receipts) {
+                receipt.position = Some(Position::new(stored.first.epoch, sequence));
+            }
+        }
+        Ok(Published { receipts })
+    }
+
+    /// Returns when what is published from then on will be delivered.
+    pub async fn subscribe(&self, request: Subscribe) -> Result<Subscription, SubscribeError> {
+        let shared = &self.shared;
+        if shared.drain.borrow().is_some() {
+            return Err(SubscribeError::Draining);
+        }
+        let limit = shared.options.max_streams;
+        let permit = shared.streams.clone().try_acquire_owned();
+        let terms = Terms {
+            broker_id: shared.options.broker_id.clone(),
+            max_age: shared.options.max_stream_age,
+            drain: shared.drain.subscribe(),
+            permit: permit.map_err(|_| SubscribeError::TooManyStreams { limit })?,
+        };
+        Subscription::open(shared.hub.clone(), terms, request).await
+    }
+
+    /// Tells every stream to go elsewhere, and ends those that are still there after `grace`.
+    /// New ones are refused. Returns when no stream is left, at the latest after `grace` and a
+    /// little; a stream that nobody reads cannot notice its end.
+    pub async fn drain(&self, grace: Duration) {
+        const A_LITTLE: Duration = Duration::from_millis(500);
+        let until = Instant::now() + grace;
+        info!(streams = self.streams(), ?grace, "draining");
+        self.shared.drain.send_replace(Some(Drain { until }));
+        let all = u32::try_from(self.shared.options.max_streams.min(Semaphore::MAX_PERMITS));
+        let gone = self.shared.streams.acquire_many(all.unwrap_or(u32::MAX));
+        // An error of either kind means that there is nothing more to wait for.
+        let _ = tokio::time::timeout_at(until + A_LITTLE, gone).await;
+    }
+
+    pub fn streams(&self) -> usize {
+        let all = self.shared.options.max_streams.min(Semaphore::MAX_PERMITS);
+        all - self.shared.streams.available_permits()
+    }
+
+    /// Stops the backend. What is being stored is still answered.
+    pub async fn close(&self) {
+        self.shared.backend.close().await;
+    }
+
+    pub fn info(&self) -> Info {
+        let backend = self.shared.backend.describe();
+        let options = &self.shared.options;
+        Info {
+            version: env!("CARGO_PKG_VERSION"),
+            broker_id: options.broker_id.clone(),
+            warnings: backend.warnings.iter().chain(&options.warnings).cloned().collect(),
+            backend,
+            max_event_bytes: EVENT_BYTES_MAX,
+            max_request_bytes: REQUEST_BYTES_MAX,
+            streams: self.streams(),
+            broken_chains: self.shared.hub.broken_chains(),
+        }
+    }
+}
+
+/// Every event passes the door, or none: all violations are told at once.
+fn admit_all(
+    events: Vec<proto::Event>,
+    defaults: &Defaults<'_>,
+) -> Result<Vec<Event>, PublishError> {
+    if events.is_empty() {
+        return Err(PublishError::Empty);
+    }
+    if events.len() > REQUEST_EVENTS_MAX {
+        let count = events.len();
+        return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
+    }
+    let mut admitted = Vec::with_capacity(events.len());
+    let mut violations = Vec::new();
+    let mut too_large = None;
+    for (index, event) in events.into_iter().enumerate() {
+        match admit(event, defaults) {
+            Ok(event) => admitted.push(event),
+            Err(Refused::Invalid { violations: found }) => {
+                violations.extend(found.into_iter().map(|violation| (index, violation)));
+            }
+            Err(Refused::TooLarge { bytes, limit }) => {
+                too_large.get_or_insert(PublishError::EventTooLarge { index, bytes, limit });
+            }
+        }
+    }
+    if !violations.is_empty() {
+        return Err(PublishError::Invalid { violations });
+    }
+    if let Some(error) = too_large {
+        return Err(error);
+    }
+    let bytes = admitted.iter().map(|event| event.encoded().len()).sum();
+    if bytes > REQUEST_BYTES_MAX {
+        return Err(PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX });
+    }
+    Ok(admitted)
+}
+
+fn list(violations: &[(usize, Violation)]) -> String {
+    let shown = violations.iter().take(5);
+    let mut shown: Vec<_> =
+        shown.map(|(index, v)| format!("events[{index}].{} {}", v.field, v.description)).collect();
+    if violations.len() > shown.len() {
+        shown.push(format!("and {} more", violations.len() - shown.len()));
+    }
+    shown.join("; ")
+}

@@ -1,0 +1,491 @@
+//! What the server is told: flags, then `TIDINGS_*`, then a TOML file, then defaults.
+//!
+//! [`Config::load`] reads and checks everything before a port is bound or Redis is dialled. What
+//! it returns is consistent; what is allowed but unwise stands in [`Config::warnings`]. Nothing
+//! here shows a password: values that may hold one are redacted in every error and by `Display`.
+
+mod file;
+pub mod values;
+
+use std::{collections::HashMap, env, fmt, fs, ops::Range, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+pub use file::Place;
+use file::{File, FileRule, Source};
+use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, redacted};
+
+use crate::{
+    backend::{BridgeMode, TopicSettings, redis::Redis},
+    catalog::{Catalog, Rule},
+    limits::{ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, HISTORY_BYTES, HISTORY_EVENTS_MAX},
+    telemetry::{InvalidLogFilter, LogFilter},
+    topic::TopicPattern,
+};
+
+/// Everything the server is told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: Listen,
+    /// Others than this machine may connect, although nothing is encrypted and nobody is asked.
+    pub insecure: bool,
+    /// None: events are kept in this process.
+    pub redis: Option<RedisSettings>,
+    /// Before a topic's name, the channel on which raw Redis clients meet it.
+    pub channel_prefix: String,
+    pub drain_grace: Period,
+    pub max_stream_age: Period,
+    pub log: LogFilter,
+    pub log_format: LogFormat,
+    /// By pattern, each a different one.
+    pub topics: Vec<Rule>,
+    /// What is allowed but should be known, each with its consequence.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    pub url: RedisUrl,
+    /// PEM of the authorities to trust instead of the usual ones.
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The configuration cannot be used. Says where it stands and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("--{name}: {cause}")]
+    Flag { name: &'static str, cause: InvalidValue },
+    #[error("{}: {cause}", .file.display())]
+    Unreadable { file: PathBuf, cause: std::io::Error },
+    #[error("{place}: {message}")]
+    File { place: Place, message: String },
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+// Texts and not parsed values: an error of clap's would show a password.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// A TOML file with the keys below (underscores for dashes) and topic rules.
+    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen for gRPC [default: 127.0.0.1:7070]; port 0 takes a free one.
+    #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Keep events on this Redis instead of in memory: redis://, rediss://, unix://.
+    #[arg(long, env = "TIDINGS_REDIS", value_name = "URL", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// Trust the certificate authorities in this PEM file for a rediss:// URL.
+    #[arg(long, env = "TIDINGS_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+    /// Put before a topic's name to get the channel where raw Redis clients meet it [default: none].
+    #[arg(long, env = "TIDINGS_CHANNEL_PREFIX", value_name = "TEXT")]
+    pub channel_prefix: Option<String>,
+    /// Let other machines connect without encryption and without asking who they are.
+    #[arg(long, env = "TIDINGS_INSECURE", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub insecure: Option<bool>,
+    /// How long clients get to move elsewhere when the server stops [default: 5s].
+    #[arg(long, env = "TIDINGS_DRAIN_GRACE", value_name = "TIME")]
+    pub drain_grace: Option<String>,
+    /// A subscriber is asked to reconnect after this time, give or take a tenth [default: 30m].
+    #[arg(long, env = "TIDINGS_MAX_STREAM_AGE", value_name = "TIME")]
+    pub max_stream_age: Option<String>,
+    /// What to log: a level, or directives such as tidings=debug,h2=warn [default: info].
+    #[arg(long, env = "TIDINGS_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How to log [default: text].
+    #[arg(long, env = "TIDINGS_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
+const DRAIN_GRACE: Period = Period(Duration::from_secs(5));
+/// Clients that do not read are cut off after the grace; the process is gone soon after.
+const DRAIN_GRACE_MAX: Duration = Duration::from_secs(300);
+const MAX_STREAM_AGE: Period = Period(Duration::from_secs(30 * 60));
+const MAX_STREAM_AGE_MIN: Duration = Duration::from_secs(1);
+const CHANNEL_BYTES_MAX: usize = 255;
+/// Kubernetes kills a process this long after it was told to stop.
+const KUBERNETES_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Config {
+    /// Reads the file that the flags name, if any, and checks all of it.
+    pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        let Some(path) = &flags.config else {
+            return Config::assemble(flags, &Source::none(), File::default());
+        };
+        let text = fs::read_to_string(path)
+            .map_err(|cause| ConfigError::Unreadable { file: path.clone(), cause })?;
+        let source = Source { file: path.clone(), text };
+        let file =
+            source.parse().map_err(|(place, message)| ConfigError::File { place, message })?;
+        Config::assemble(flags, &source, file)
+    }
+
+    fn assemble(flags: &Flags, source: &Source, file: File) -> Result<Config, ConfigError> {
+        let url = parsed("redis", &flags.redis)?.or(file.redis);
+        let ca = flags.redis_ca.clone().or(file.redis_ca);
+        let channel_prefix = flags.channel_prefix.clone().or(file.channel_prefix);
+        let log = match flags.log.as_ref().or(file.log.as_ref()) {
+            Some(text) => text.parse().map_err(|why: InvalidLogFilter| {
+                ConfigError::Inconsistent(format!("log: {:?} {why}", redacted(text)))
+            })?,
+            None => LogFilter::default(),
+        };
+        let mut warnings = Vec::new();
+        if url.is_none() && ca.is_some() {
+            warnings.push("redis_ca does nothing without redis".to_owned());
+        }
+        let redis = url.map(|url| redis_settings(url, ca)).transpose()?;
+        let config = Config {
+            listen: match parsed("listen", &flags.listen)?.or(file.listen) {
+                Some(listen) => listen,
+                None => DEFAULT_LISTEN.parse().expect("the default is an address"),
+            },
+            insecure: flags.insecure.or(file.insecure).unwrap_or(false),
+            redis,
+            channel_prefix: channel_text("channel_prefix", channel_prefix.unwrap_or_default())
+                .map_err(ConfigError::Inconsistent)?,
+            drain_grace: parsed("drain-grace", &flags.drain_grace)?
+                .or(file.drain_grace)
+                .unwrap_or(DRAIN_GRACE),
+            max_stream_age: parsed("max-stream-age", &flags.max_stream_age)?
+                .or(file.max_stream_age)
+                .unwrap_or(MAX_STREAM_AGE),
+            log,
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            topics: topic_rules(source, file.topics)?,
+            warnings,
+        };
+        config.check()?;
+        Ok(config.with_warnings())
+    }
+
+    /// What each value alone cannot show.
+    fn check(&self) -> Result<(), ConfigError> {
+        let inconsistent = |why: String| Err(ConfigError::Inconsistent(why));
+        if !self.listen.0.ip().is_loopback() && !self.insecure {
+            return inconsistent(format!(
+                "listening on {} would let other machines publish and read everything: there is \
+                 no encryption and nobody is asked who they are. Listen on 127.0.0.1, or say \
+                 --insecure where the network itself keeps others out",
+                self.listen
+            ));
+        }
+        if self.drain_grace.0 > DRAIN_GRACE_MAX {
+            let max = Period(DRAIN_GRACE_MAX);
+            return inconsistent(format!("drain_grace is {}; at most {max}", self.drain_grace));
+        }
+        if self.max_stream_age.0 < MAX_STREAM_AGE_MIN {
+            let min = Period(MAX_STREAM_AGE_MIN);
+            return inconsistent(format!(
+                "max_stream_age is {}; at least {min}, or every subscriber only reconnects",
+                self.max_stream_age
+            ));
+        }
+        let topics =
+            Catalog::new(self.topics.clone(), &self.channel_prefix, TopicSettings::default());
+        topics.map(drop).map_err(|conflict| ConfigError::Inconsistent(conflict.to_string()))
+    }
+
+    fn with_warnings(mut self) -> Config {
+        let mut warn = |why: String| self.warnings.push(why);
+        if !self.listen.0.ip().is_loopback() {
+            warn(format!(
+                "insecure: whoever reaches {} may publish and read everything, in the clear",
+                self.listen
+            ));
+        }
+        if self.drain_grace.0 + Duration::from_secs(5) > KUBERNETES_PATIENCE {
+            warn(format!(
+                "drain_grace is {}: Kubernetes kills after {}, unless \
+                 terminationGracePeriodSeconds is raised",
+                self.drain_grace,
+                Period(KUBERNETES_PATIENCE)
+            ));
+        }
+        if self.max_stream_age.0 < Duration::from_secs(60) {
+            warn(format!(
+                "max_stream_age is {}: 1,000 subscribers reconnect {:.0} times a second",
+                self.max_stream_age,
+                1000.0 / self.max_stream_age.0.as_secs_f64()
+            ));
+        }
+        match &self.redis {
+            Some(redis) if redis.url.is_exposed() => warn(format!(
+                "redis at {} is spoken to in the clear, password and events included: \
+                 use rediss:// where others share the network",
+                redis.url.host()
+            )),
+            Some(_) | None => (),
+        }
+        match &self.redis {
+            Some(_) => {
+                let raw = |rule: &&Rule| rule.bridge == Some(BridgeMode::Raw);
+                for rule in self.topics.iter().filter(raw) {
+                    warn(format!(
+                        "the bridge of {} copies data as it is: a raw client that expects text, as \
+                         redis-py with decode_responses, ends at the first event that is none; \
+                         publish text or JSON there, or use cloudevents-json",
+                        rule.pattern
+                    ));
+                }
+            }
+            None => {
+                let bridged = |rule: &&Rule| {
+                    matches!(rule.bridge, Some(BridgeMode::Raw | BridgeMode::CloudEventsJson))
+                };
+                for rule in self.topics.iter().filter(bridged) {
+                    warn(format!("the bridge of {} does nothing without redis", rule.pattern));
+                }
+            }
+        }
+        for rule in &self.topics {
+            let bytes = rule.history_bytes.unwrap_or(HISTORY_BYTES);
+            if bytes > 1 << 30 {
+                let bytes = ByteSize(bytes);
+                warn(format!("each topic of {} may take {bytes} of memory", rule.pattern));
+            }
+            if bytes < EVENT_BYTES_MAX as u64 {
+                warn(format!(
+                    "history_bytes of {} is {}: the largest event has {} and heals no outage",
+                    rule.pattern,
+                    ByteSize(bytes),
+                    ByteSize(EVENT_BYTES_MAX as u64)
+                ));
+            }
+        }
+        self.warnings.extend(unknown_variables(env::vars_os().map(|(name, _)| name)));
+        self
+    }
+}
+
+fn parsed<T>(name: &'static str, text: &Option<String>) -> Result<Option<T>, ConfigError>
+where
+    T: std::str::FromStr<Err = InvalidValue>,
+{
+    let parsed = text.as_deref().map(str::parse).transpose();
+    parsed.map_err(|cause| ConfigError::Flag { name, cause })
+}
+
+fn redis_settings(url: RedisUrl, ca: Option<PathBuf>) -> Result<RedisSettings, ConfigError> {
+    let ca = ca.map(|file| checked_ca(&url, file)).transpose()?;
+    // The library that connects reads the URL, too, and has the last word.
+    Redis::check_address(url.expose(), ca.as_ref())
+        .map_err(|why| ConfigError::Inconsistent(format!("redis: {url} cannot be used: {why}")))?;
+    Ok(RedisSettings { url, ca })
+}
+
+fn checked_ca(url: &RedisUrl, file: PathBuf) -> Result<PathBuf, ConfigError> {
+    if !matches!(url.place, RedisPlace::Tls { .. }) {
+        return Err(ConfigError::Inconsistent(format!(
+            "redis_ca is set, but {url} uses no TLS: write the URL as rediss://"
+        )));
+    }
+    let pem = match fs::read(&file) {
+        Ok(pem) => pem,
+        Err(cause) => return Err(ConfigError::Unreadable { file, cause }),
+    };
+    let marker = b"-----BEGIN CERTIFICATE-----";
+    if !pem.windows(marker.len()).any(|window| window == marker) {
+        return Err(ConfigError::Inconsistent(format!(
+            "redis_ca: {} holds no certificate in PEM form",
+            file.display()
+        )));
+    }
+    Ok(file)
+}
+
+fn topic_rules(
+    source: &Source,
+    rules: Vec<toml::Spanned<FileRule>>,
+) -> Result<Vec<Rule>, ConfigError> {
+    let mut patterns: HashMap<TopicPattern, Place> = HashMap::new();
+    let mut channels: HashMap<String, Place> = HashMap::new();
+    let mut parsed = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let span = rule.get_ref().pattern.span();
+        let place = source.place(span);
+        let error = |(span, message): (Range<usize>, String)| ConfigError::File {
+            place: source.place(span),
+            message,
+        };
+        let rule = rule.into_inner();
+        let channel_span = rule.channel.as_ref().map(toml::Spanned::span);
+        let rule = topic_rule(rule).map_err(error)?;
+        if let Some(first) = patterns.insert(rule.pattern.clone(), place.clone()) {
+            let message = format!("{} has a rule already, at {first}", rule.pattern);
+            return Err(ConfigError::File { place, message });
+        }
+        if let (Some(channel), Some(span)) = (&rule.channel, channel_span)
+            && let Some(first) = channels.insert(channel.clone(), source.place(span.clone()))
+        {
+            let message = format!("channel {channel:?} is taken already, at {first}");
+            return Err(error((span, message)));
+        }
+        parsed.push(rule);
+    }
+    Ok(parsed)
+}
+
+fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
+    let pattern_span = rule.pattern.span();
+    let pattern: TopicPattern =
+        rule.pattern.get_ref().parse().map_err(|error| (pattern_span, format!("{error}")))?;
+    let channel = match rule.channel {
+        None => None,
+        Some(channel) => {
+            let span = channel.span();
+            let refuse = |why: &str| Err((span.clone(), why.to_owned()));
+            if pattern.literal().is_none() {
+                return refuse("a channel belongs to one topic: name it without * and >");
+            }
+            if rule.bridge == Some(BridgeMode::Off) {
+                return refuse("a channel is of no use where bridge is \"off\"");
+            }
+            let text = channel.into_inner();
+            if text.is_empty() {
+                return refuse("channel is empty");
+            }
+            Some(channel_text("channel", text).map_err(|why| (span.clone(), why))?)
+        }
+    };
+    let history_events = match rule.history_events {
+        Some(events) if *events.get_ref() > HISTORY_EVENTS_MAX => {
+            let why = format!("history_events is over the most allowed, {HISTORY_EVENTS_MAX}");
+            return Err((events.span(), why));
+        }
+        events => events.map(toml::Spanned::into_inner),
+    };
+    let default_type = match rule.default_type {
+        Some(name) => {
+            let text = name.get_ref();
+            if text.is_empty()
+                || text.len() > ATTRIBUTE_BYTES_MAX
+                || text.contains(char::is_control)
+            {
+                let why = "default_type is the name of a type, such as shop.v1.OrderPlaced";
+                return Err((name.span(), why.to_owned()));
+            }
+            Some(name.into_inner())
+        }
+        None => None,
+    };
+    Ok(Rule {
+        pattern,
+        bridge: rule.bridge,
+        channel,
+        history_events,
+        history_bytes: rule.history_bytes.map(|bytes| bytes.into_inner().0),
+        default_type,
+    })
+}
+
+fn channel_text(name: &str, text: String) -> Result<String, String> {
+    if text.len() > CHANNEL_BYTES_MAX {
+        return Err(format!("{name} has {} bytes; at most {CHANNEL_BYTES_MAX}", text.len()));
+    }
+    if text.contains(char::is_control) {
+        return Err(format!("{name} holds a control character"));
+    }
+    Ok(text)
+}
+
+/// Variables that look like ours and are none: most likely misspelt. Kubernetes sets some of its
+/// own for a service that is named `tidings`; those are left alone.
+fn unknown_variables(
+    names: impl Iterator<Item = std::ffi::OsString>,
+) -> impl Iterator<Item = String> {
+    const OTHERS: [&str; 5] = ["ADDRESS", "CHECK", "GRPCURL", "PYTHON", "TEST"];
+    let known: Vec<String> = <Flags as Args>::augment_args(clap::Command::new("tidings"))
+        .get_arguments()
+        .filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned))
+        .collect();
+    names.filter_map(move |name| {
+        let name = name.to_str()?;
+        let key = name.strip_prefix("TIDINGS_")?;
+        let ours = known.iter().any(|known| known == name);
+        let other = OTHERS.iter().any(|other| key.starts_with(other));
+        let kubernetes = key.starts_with("SERVICE_") || key.starts_with("PORT");
+        (!ours && !other && !kubernetes).then(|| format!("{name} is no setting: it does nothing"))
+    })
+}
+
+impl Source {
+    fn none() -> Source {
+        Source { file: PathBuf::new(), text: String::new() }
+    }
+}
+
+/// As a file that would say the same, passwords left out.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        writeln!(f, "listen = {}", quoted(&self.listen.to_string()))?;
+        writeln!(f, "insecure = {}", self.insecure)?;
+        match &self.redis {
+            None => writeln!(f, "# redis is not set: events are kept in memory")?,
+            Some(redis) => {
+                writeln!(f, "redis = {}", quoted(&redis.url.to_string()))?;
+                if let Some(ca) = &redis.ca {
+                    writeln!(f, "redis_ca = {}", quoted(&ca.display().to_string()))?;
+                }
+            }
+        }
+        writeln!(f, "channel_prefix = {}", quoted(&self.channel_prefix))?;
+        writeln!(f, "drain_grace = {}", quoted(&self.drain_grace.to_string()))?;
+        writeln!(f, "max_stream_age = {}", quoted(&self.max_stream_age.to_string()))?;
+        writeln!(f, "log = {}", quoted(&self.log.to_string()))?;
+        writeln!(f, "log_format = {}", quoted(self.log_format.name()))?;
+        for rule in &self.topics {
+            writeln!(f, "\n[[topics]]\npattern = {}", quoted(rule.pattern.as_str()))?;
+            if let Some(bridge) = rule.bridge {
+                writeln!(f, "bridge = {}", quoted(bridge_name(bridge)))?;
+            }
+            if let Some(channel) = &rule.channel {
+                writeln!(f, "channel = {}", quoted(channel))?;
+            }
+            if let Some(events) = rule.history_events {
+                writeln!(f, "history_events = {events}")?;
+            }
+            if let Some(bytes) = rule.history_bytes {
+                writeln!(f, "history_bytes = {}", quoted(&ByteSize(bytes).to_string()))?;
+            }
+            if let Some(name) = &rule.default_type {
+                writeln!(f, "default_type = {}", quoted(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LogFormat {
+    fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+fn bridge_name(mode: BridgeMode) -> &'static str {
+    match mode {
+        BridgeMode::Off => "off",
+        BridgeMode::Listen => "listen",
+        BridgeMode::Raw => "raw",
+        BridgeMode::CloudEventsJson => "cloudevents-json",
+    }
+}
+
+#[cfg(test)]
+mod tests;

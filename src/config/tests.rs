@@ -1,0 +1,164 @@
+use super::*;
+
+fn flags(set: impl FnOnce(&mut Flags)) -> Flags {
+    let mut flags = Flags::default();
+    set(&mut flags);
+    flags
+}
+
+fn load(text: &str, flags: &Flags) -> Result<Config, String> {
+    let source = Source { file: "tidings.toml".into(), text: text.into() };
+    let file = source
+        .parse()
+        .map_err(|(place, message)| ConfigError::File { place, message }.to_string())?;
+    Config::assemble(flags, &source, file).map_err(|error| error.to_string())
+}
+
+fn refused(text: &str) -> String {
+    load(text, &Flags::default()).expect_err(text)
+}
+
+#[test]
+fn nothing_said_means_memory_on_loopback() {
+    let config = load("", &Flags::default()).expect("the defaults");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7070");
+    assert!(config.redis.is_none() && config.topics.is_empty());
+    assert_eq!(config.drain_grace.to_string(), "5s");
+    assert_eq!(config.max_stream_age.to_string(), "30m");
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let text = "listen = '127.0.0.1:1'\ndrain_grace = '1s'\nlog = 'warn'";
+    let flags = flags(|flags| flags.listen = Some("127.0.0.1:2".into()));
+    let config = load(text, &flags).expect("consistent");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:2");
+    assert_eq!(config.drain_grace.to_string(), "1s");
+    assert_eq!(config.log.to_string(), "warn");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_what_there_is() {
+    let error = refused("listen = '127.0.0.1:1'\n  lisen = 2\n");
+    assert!(error.starts_with("tidings.toml:2:3: "), "{error}");
+    assert!(error.contains("`lisen`") && error.contains("`drain_grace`"), "{error}");
+    let error = refused("[[topics]]\npattern = 'a'\nhistory = 1\n");
+    assert!(error.starts_with("tidings.toml:3:1: "), "{error}");
+    assert!(error.contains("`history_events`"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_said_with_its_place() {
+    for (text, place, part) in [
+        ("listen = 'nowhere'", "1:10", "127.0.0.1:7070"),
+        ("\ndrain_grace = 5", "2:15", "string"),
+        ("drain_grace = '5'", "1:15", "30m"),
+        ("redis = 'http://h'", "1:9", "redis://"),
+        ("log_format = 'xml'", "1:14", "`json`"),
+        ("[[topics]]\npattern = 'a..b'", "2:11", "empty token"),
+        ("[[topics]]\nbridge = 'raw'", "1:1", "pattern"),
+        ("[[topics]]\npattern = 'a'\nbridge = 'both'", "3:10", "`cloudevents-json`"),
+        ("[[topics]]\npattern = 'a.*'\nchannel = 'c'", "3:11", "one topic"),
+        ("[[topics]]\npattern = 'a'\nbridge = 'off'\nchannel = 'c'", "4:11", "off"),
+        ("[[topics]]\npattern = 'a'\nhistory_events = 1000001", "3:18", "1000000"),
+        ("[[topics]]\npattern = 'a'\nhistory_bytes = '1 elephant'", "3:17", "16MiB"),
+        ("[[topics]]\npattern = 'a'\ndefault_type = ''", "3:16", "shop.v1"),
+        ("[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'a'", "4:11", "tidings.toml:2:11"),
+        (
+            "[[topics]]\npattern = 'a'\nchannel = 'c'\n[[topics]]\npattern = 'b'\nchannel = 'c'",
+            "6:11",
+            "tidings.toml:3:11",
+        ),
+        ("listen = ", "1:10", ""),
+    ] {
+        let error = refused(text);
+        let expected = format!("tidings.toml:{place}: ");
+        assert!(error.starts_with(&expected), "{text:?}: expected {expected}, got {error}");
+        assert!(error.contains(part), "{text:?}: expected {part:?}, got {error}");
+        assert!(!error.contains('\n'), "{error:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    for (text, part) in [
+        ("listen = '0.0.0.0:1'", "--insecure"),
+        ("redis = 'redis://h'\nredis_ca = 'ca.pem'", "rediss://"),
+        ("redis = 'rediss://h'\nredis_ca = 'there-is-no-such.pem'", "there-is-no-such.pem"),
+        ("drain_grace = '1h'", "at most 5m"),
+        ("max_stream_age = '10ms'", "at least 1s"),
+        ("channel_prefix = \"a\\n\"", "control character"),
+        ("log = 'a=b=c'", "log filter"),
+    ] {
+        assert!(refused(text).contains(part), "{text:?}: {}", refused(text));
+    }
+}
+
+#[test]
+fn what_is_unwise_is_said_with_numbers() {
+    for (text, part) in [
+        ("listen = '0.0.0.0:1'\ninsecure = true", "in the clear"),
+        ("redis = 'redis://10.0.0.1'", "10.0.0.1 is spoken to in the clear"),
+        ("drain_grace = '40s'", "Kubernetes kills after 30s"),
+        ("max_stream_age = '10s'", "100 times a second"),
+        ("redis_ca = 'x'", "does nothing without redis"),
+        ("[[topics]]\npattern = 'a'\nbridge = 'raw'", "the bridge of a does nothing"),
+        ("[[topics]]\npattern = 'a.>'\nhistory_bytes = '2GiB'", "2GiB"),
+        ("[[topics]]\npattern = 'a'\nhistory_bytes = 1000", "1000"),
+    ] {
+        let warnings = load(text, &Flags::default()).expect(text).warnings;
+        assert!(warnings.iter().any(|warning| warning.contains(part)), "{text}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_said_and_those_of_kubernetes_are_not() {
+    let names = [
+        "TIDINGS_REDIS_ULR",
+        "TIDINGS_REDIS",
+        "TIDINGS_SERVICE_HOST",
+        "TIDINGS_PORT_7070_TCP",
+        "TIDINGS_ADDRESS",
+        "PATH",
+    ];
+    let said: Vec<_> = unknown_variables(names.into_iter().map(Into::into)).collect();
+    assert_eq!(said, ["TIDINGS_REDIS_ULR is no setting: it does nothing"]);
+}
+
+#[test]
+fn what_check_prints_says_the_same_again_without_the_password() {
+    let text = "redis = 'redis://ann:canary@h/2'\ninsecure = true\nlog = 'tidings=debug'\n\
+                [[topics]]\npattern = 'orders.*'\nbridge = 'cloudevents-json'\n\
+                history_events = 5\nhistory_bytes = '2MiB'\ndefault_type = 'shop.v1.Order'\n\
+                [[topics]]\npattern = 'a'\nchannel = 'order \"events\"'\n";
+    let config = load(text, &Flags::default()).expect("consistent");
+    let printed = config.to_string();
+    assert!(!printed.contains("canary"), "{printed}");
+    let again =
+        load(&printed, &Flags::default()).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+    assert_eq!(again.to_string(), printed);
+    assert_eq!(again.topics, config.topics);
+}
+
+#[test]
+fn no_error_shows_a_password() {
+    for text in [
+        "redis = 'http://ann:canary@h'",
+        "redis = 'redis://ann:canary@h:x'",
+        "listen = 'redis://ann:canary@h'",
+        "log = 'redis://ann:canary@h'",
+        "drain_grace = 'redis://ann:canary@h'",
+        "redis = 'redis://ann:canary@h'\nredis_ca = 'x'",
+        "redis = 'redis://ann:canary@h",
+        "rediss = 'redis://ann:canary@h'",
+        "[redis]\nurl = 'redis://ann:canary@h'",
+        "log_format = 'redis://ann:canary@h'",
+        "insecure = 'redis://ann:canary@h'",
+    ] {
+        let error = refused(text);
+        assert!(!error.contains("canary"), "{error}");
+    }
+    let flags = flags(|flags| flags.redis = Some("redis://ann:canary@h:x".into()));
+    let error = load("", &flags).expect_err("no port");
+    assert!(error.starts_with("--redis: ") && !error.contains("canary"), "{error}");
+}

@@ -1,0 +1,397 @@
+//! Events at the door: checked, completed, and encoded once.
+//!
+//! [`admit`] is the only way in. What it lets through follows the CloudEvents 1.0 rules for
+//! context attributes (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>):
+//! the compulsory ones are there, none is empty, and none holds a control character. After it an
+//! event is bytes.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use prost::Message;
+use prost_types::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    limits::{ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, EXTENSIONS_MAX, TEXT_ATTRIBUTE_BYTES_MAX},
+    proto::{self, event::Payload},
+};
+
+/// The type of an event of which nobody said what it is.
+pub const UNTYPED: &str = "tidings.untyped";
+
+/// Names that CloudEvents or this mapping give to something else.
+const RESERVED_EXTENSIONS: [&str; 11] = [
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "specversion",
+    "data",
+    "data_base64",
+    "partitionkey",
+];
+
+/// An event that passed the door.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Complete, without position and publish time, its payload `data` or `text`.
+    message: proto::Event,
+    encoded: Bytes,
+}
+
+/// What the broker knows of an event that its publisher left out.
+#[derive(Debug, Clone)]
+pub struct Defaults<'a> {
+    pub source: &'a str,
+    pub event_type: Option<&'a str>,
+    pub now: SystemTime,
+}
+
+/// The event is not let in. Each violation names a field of the event and says what to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refused {
+    #[error("{}", list(.violations))]
+    Invalid { violations: Vec<Violation> },
+    #[error(
+        "the event has {bytes} bytes, over the limit of {limit}: send what is large another way"
+    )]
+    TooLarge { bytes: usize, limit: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Inside the event: `id`, `extensions["traceparent"]`.
+    pub field: String,
+    pub description: String,
+}
+
+impl Event {
+    pub fn id(&self) -> &str {
+        &self.message.id
+    }
+
+    pub fn message(&self) -> &proto::Event {
+        &self.message
+    }
+
+    /// The bytes that are stored and sent.
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+}
+
+/// Checks an event and completes it: id, source, type, time and media type are there afterwards,
+/// its payload is `data` or `text`, and what only the broker may say is cleared.
+pub fn admit(mut event: proto::Event, defaults: &Defaults<'_>) -> Result<Event, Refused> {
+    event.position = None;
+    event.publish_time = None;
+    let mut check = Check::default();
+    settle_payload(&mut event, &mut check);
+    complete(&mut event, defaults);
+    check.attributes(&event);
+    if !check.violations.is_empty() {
+        return Err(Refused::Invalid { violations: check.violations });
+    }
+    let bytes = event.encoded_len();
+    if bytes > EVENT_BYTES_MAX {
+        return Err(Refused::TooLarge { bytes, limit: EVENT_BYTES_MAX });
+    }
+    let encoded = event.encode_to_vec().into();
+    Ok(Event { message: event, encoded })
+}
+
+/// Turns the payloads for people, `proto` and `json`, into what is stored.
+fn settle_payload(event: &mut proto::Event, check: &mut Check) {
+    let (payload, content_type) = match event.payload.take() {
+        None => return,
+        Some(Payload::Data(data)) => (Payload::Data(data), "application/octet-stream"),
+        Some(Payload::Text(text)) => (Payload::Text(text), "text/plain"),
+        Some(Payload::Json(value)) => match json_text(&value) {
+            Ok(text) => (Payload::Text(text), "application/json"),
+            Err(why) => return check.violation("json", why),
+        },
+        Some(Payload::Proto(any)) => {
+            let name = any.type_url.rsplit('/').next().unwrap_or_default().to_owned();
+            if name.is_empty() {
+                return check.violation("proto", "has no type: send \"@type\" with the message");
+            }
+            if event.r#type.is_empty() {
+                event.r#type = name;
+            } else if event.r#type != name {
+                return check.violation("type", format!("differs from the message's, {name}"));
+            }
+            (Payload::Data(any.value.into()), "application/protobuf")
+        }
+    };
+    event.payload = Some(payload);
+    if event.data_content_type.is_empty() {
+        event.data_content_type = content_type.to_owned();
+    }
+}
+
+fn complete(event: &mut proto::Event, defaults: &Defaults<'_>) {
+    if event.id.is_empty() {
+        event.id = Uuid::now_v7().to_string();
+    }
+    if event.source.is_empty() {
+        event.source = defaults.source.to_owned();
+    }
+    if event.r#type.is_empty() {
+        event.r#type = defaults.event_type.unwrap_or(UNTYPED).to_owned();
+    }
+    if event.time.is_none() {
+        event.time = Some(timestamp(defaults.now));
+    }
+}
+
+#[derive(Default)]
+struct Check {
+    violations: Vec<Violation>,
+}
+
+impl Check {
+    fn violation(&mut self, field: &str, description: impl Into<String>) {
+        self.violations.push(Violation { field: field.into(), description: description.into() });
+    }
+
+    fn attributes(&mut self, event: &proto::Event) {
+        self.text("id", &event.id, ATTRIBUTE_BYTES_MAX);
+        self.text("source", &event.source, TEXT_ATTRIBUTE_BYTES_MAX);
+        self.text("type", &event.r#type, ATTRIBUTE_BYTES_MAX);
+        self.text("subject", &event.subject, TEXT_ATTRIBUTE_BYTES_MAX);
+        self.text("data_content_type", &event.data_content_type, ATTRIBUTE_BYTES_MAX);
+        self.text("data_schema", &event.data_schema, TEXT_ATTRIBUTE_BYTES_MAX);
+        self.text("key", &event.key, ATTRIBUTE_BYTES_MAX);
+        for (field, value) in [("source", &event.source), ("data_schema", &event.data_schema)] {
+            if value.contains(char::is_whitespace) {
+                self.violation(field, "must be a URI reference: it has white space");
+            }
+        }
+        if !event.data_content_type.is_empty() && !is_media_type(&event.data_content_type) {
+            self.violation("data_content_type", "must be a media type, such as application/json");
+        }
+        if event.time.as_ref().is_some_and(|time| !is_valid(time)) {
+            self.violation("time", "must lie in the years 1 to 9999");
+        }
+        if event.extensions.len() > EXTENSIONS_MAX {
+            let count = event.extensions.len();
+            self.violation("extensions", format!("has {count} entries; at most {EXTENSIONS_MAX}"));
+            return;
+        }
+        let mut names: Vec<_> = event.extensions.keys().collect();
+        names.sort();
+        for name in names {
+            self.extension(name, &event.extensions[name]);
+        }
+    }
+
+    fn extension(&mut self, name: &str, value: &str) {
+        let shown = name.get(..40).unwrap_or(name).escape_debug();
+        let field = format!("extensions[\"{shown}\"]");
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        if name.is_empty() || name.len() > 20 || !name.bytes().all(plain) {
+            self.violation(&field, "must be named with 1 to 20 characters of [a-z0-9]");
+        } else if RESERVED_EXTENSIONS.contains(&name) {
+            self.violation(&field, "is no extension: set the event's own field");
+        }
+        self.text(&field, value, TEXT_ATTRIBUTE_BYTES_MAX);
+    }
+
+    fn text(&mut self, field: &str, value: &str, limit: usize) {
+        if value.len() > limit {
+            self.violation(field, format!("has {} bytes; at most {limit}", value.len()));
+        }
+        if let Some(bad) = value.chars().find(|c| !is_allowed(*c)) {
+            let code = u32::from(bad);
+            self.violation(field, format!("holds U+{code:04X}, which CloudEvents do not allow"));
+        }
+    }
+}
+
+/// CloudEvents 1.0, type system, String: no control characters, no noncharacters.
+fn is_allowed(c: char) -> bool {
+    let code = u32::from(c);
+    !c.is_control() && !(0xFDD0..=0xFDEF).contains(&code) && code & 0xFFFE != 0xFFFE
+}
+
+/// RFC 2045, roughly: two tokens with a slash, and perhaps parameters.
+fn is_media_type(value: &str) -> bool {
+    let token = |s: &str| {
+        !s.is_empty()
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-*'`|~%".contains(&b))
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}
+
+/// What `google/protobuf/timestamp.proto` allows.
+fn is_valid(time: &Timestamp) -> bool {
+    (-62_135_596_800..=253_402_300_799).contains(&time.seconds)
+        && (0..1_000_000_000).contains(&time.nanos)
+}
+
+pub fn timestamp(time: SystemTime) -> Timestamp {
+    timestamp_us(micros(time))
+}
+
+pub fn timestamp_us(us: u64) -> Timestamp {
+    Timestamp { seconds: (us / 1_000_000) as i64, nanos: (us % 1_000_000 * 1000) as i32 }
+}
+
+/// Microseconds since 1970.
+pub fn micros(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
+fn list(violations: &[Violation]) -> String {
+    let mut shown: Vec<_> =
+        violations.iter().take(5).map(|v| format!("{} {}", v.field, v.description)).collect();
+    if violations.len() > shown.len() {
+        shown.push(format!("and {} more", violations.len() - shown.len()));
+    }
+    shown.join("; ")
+}
+
+/// JSON text of a `google.protobuf.Value`. Whole numbers are written as whole numbers: a double
+/// that came from `1` must not come back as `1.0`.
+fn json_text(value: &prost_types::Value) -> Result<String, &'static str> {
+    serde_json::to_string(&json_value(value)?).map_err(|_| "cannot be written as JSON")
+}
+
+fn json_value(value: &prost_types::Value) -> Result<serde_json::Value, &'static str> {
+    use prost_types::value::Kind;
+    Ok(match &value.kind {
+        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
+        Some(Kind::BoolValue(b)) => (*b).into(),
+        Some(Kind::StringValue(s)) => s.as_str().into(),
+        Some(Kind::NumberValue(n)) => json_number(*n)?,
+        Some(Kind::ListValue(list)) => {
+            list.values.iter().map(json_value).collect::<Result<Vec<_>, _>>()?.into()
+        }
+        Some(Kind::StructValue(object)) => object
+            .fields
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), json_value(value)?)))
+            .collect::<Result<serde_json::Map<_, _>, &'static str>>()?
+            .into(),
+    })
+}
+
+fn json_number(number: f64) -> Result<serde_json::Value, &'static str> {
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
+    if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
+        return Ok((number as i64).into());
+    }
+    let number = serde_json::Number::from_f64(number);
+    number.map(serde_json::Value::Number).ok_or("holds a number that is not finite")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> Defaults<'static> {
+        Defaults { source: "/anonymous", event_type: None, now: UNIX_EPOCH }
+    }
+
+    fn number(n: f64) -> prost_types::Value {
+        prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(n)) }
+    }
+
+    fn violations(event: proto::Event) -> Vec<String> {
+        match admit(event, &defaults()) {
+            Err(Refused::Invalid { violations }) => {
+                violations.into_iter().map(|violation| violation.field).collect()
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_empty_event_is_completed() {
+        let event = admit(proto::Event::default(), &defaults()).expect("admitted");
+        let message = event.message();
+        assert_eq!(message.id.len(), 36);
+        assert_eq!((message.source.as_str(), message.r#type.as_str()), ("/anonymous", UNTYPED));
+        assert!(message.time.is_some());
+        assert_eq!(proto::Event::decode(event.encoded().clone()).as_ref(), Ok(message));
+    }
+
+    #[test]
+    fn what_only_the_broker_says_is_cleared() {
+        let forged = proto::Event {
+            position: Some(proto::Position::default()),
+            publish_time: Some(Timestamp::default()),
+            ..Default::default()
+        };
+        let event = admit(forged, &defaults()).expect("admitted");
+        assert!(event.message().position.is_none() && event.message().publish_time.is_none());
+    }
+
+    #[test]
+    fn whole_json_numbers_stay_whole() {
+        for (value, text) in
+            [(1.0, "1"), (-0.0, "0"), (1.5, "1.5"), (9_007_199_254_740_992.0, "9007199254740992")]
+        {
+            let event =
+                proto::Event { payload: Some(Payload::Json(number(value))), ..Default::default() };
+            let event = admit(event, &defaults()).expect("admitted");
+            assert_eq!(event.message().payload, Some(Payload::Text(text.into())));
+            assert_eq!(event.message().data_content_type, "application/json");
+        }
+        let event =
+            proto::Event { payload: Some(Payload::Json(number(f64::NAN))), ..Default::default() };
+        assert_eq!(violations(event), ["json"]);
+    }
+
+    #[test]
+    fn an_any_becomes_data_and_names_the_type() {
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/shop.v1.OrderPlaced".into(),
+            value: vec![8, 1],
+        };
+        let event = proto::Event { payload: Some(Payload::Proto(any)), ..Default::default() };
+        let event = admit(event, &defaults()).expect("admitted");
+        assert_eq!(event.message().r#type, "shop.v1.OrderPlaced");
+        assert_eq!(event.message().data_content_type, "application/protobuf");
+        assert_eq!(event.message().payload, Some(Payload::Data(vec![8u8, 1].into())));
+    }
+
+    #[test]
+    fn hostile_attributes_are_refused_by_name() {
+        let event = |set: fn(&mut proto::Event)| {
+            let mut event = proto::Event::default();
+            set(&mut event);
+            violations(event)
+        };
+        assert_eq!(event(|e| e.id = "a\0".into()), ["id"]);
+        assert_eq!(event(|e| e.source = "a b".into()), ["source"]);
+        assert_eq!(event(|e| e.key = "k".repeat(1025)), ["key"]);
+        assert_eq!(event(|e| e.subject = "\u{FFFE}".into()), ["subject"]);
+        assert_eq!(event(|e| e.data_content_type = "json".into()), ["data_content_type"]);
+        assert_eq!(event(|e| e.time = Some(Timestamp { seconds: 0, nanos: -1 })), ["time"]);
+        assert_eq!(
+            event(|e| e.extensions = [("Bad".into(), "x".into())].into()),
+            ["extensions[\"Bad\"]"]
+        );
+        assert_eq!(
+            event(|e| e.extensions = [("id".into(), "x".into())].into()),
+            ["extensions[\"id\"]"]
+        );
+        assert_eq!(
+            event(|e| e.extensions = (0..10_000).map(|i| (format!("a{i}"), "".into())).collect()),
+            ["extensions"]
+        );
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_refused_with_its_size() {
+        let data = Payload::Data(vec![0; EVENT_BYTES_MAX].into());
+        let event = proto::Event { payload: Some(data), ..Default::default() };
+        assert!(matches!(admit(event, &defaults()), Err(Refused::TooLarge { .. })));
+    }
+}

@@ -1,0 +1,154 @@
+//! The messages of a subscribe stream, in their encoded form.
+//!
+//! An event's bytes are spliced, never encoded again: the broker that delivers an event appends
+//! its position and its publish time, and every subscriber of this broker shares the result.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::{
+    DecodeError, Message,
+    encoding::{self, DecodeContext, WireType},
+};
+
+use crate::{position::Position, proto, topic::Topic};
+
+/// One message of a subscribe stream: encoded bytes, shared, that stand one after the other.
+///
+/// Protobuf messages concatenate, so several parts that hold events are one message with all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    parts: Vec<Bytes>,
+}
+
+impl Frame {
+    /// A frame of events, each part made by [`put_event`].
+    pub fn events(parts: Vec<Bytes>) -> Frame {
+        Frame { parts }
+    }
+
+    pub fn control(control: proto::subscribe_response::Control) -> Frame {
+        let frame = proto::SubscribeResponse { events: Vec::new(), control: Some(control) };
+        Frame { parts: vec![frame.encode_to_vec().into()] }
+    }
+
+    /// As a client will see it.
+    pub fn decode(&self) -> Result<proto::SubscribeResponse, DecodeError> {
+        proto::SubscribeResponse::decode(self.encode_to_vec().as_slice())
+    }
+}
+
+/// Only ever sent: tonic's codec asks for a message, and this one copies bytes that are encoded.
+impl Message for Frame {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        for part in &self.parts {
+            buf.put_slice(part);
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum()
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        encoding::skip_field(wire_type, tag, buf, ctx)
+    }
+
+    fn clear(&mut self) {
+        self.parts.clear();
+    }
+}
+
+/// Appends `event` to a frame's bytes, as the broker delivers it: with its position and its
+/// publish time behind what the publisher set. Both are written whole, zeros included, so that
+/// nothing that stands in `event` already can shine through.
+pub fn put_event(
+    out: &mut BytesMut,
+    topic: &Topic,
+    position: Position,
+    publish_time_us: u64,
+    event: &[u8],
+) {
+    let seconds = publish_time_us / 1_000_000;
+    let nanos = (publish_time_us % 1_000_000) * 1000;
+    let topic = topic.as_str().as_bytes();
+    let position_len = 1
+        + encoding::encoded_len_varint(topic.len() as u64)
+        + topic.len()
+        + 1
+        + encoding::encoded_len_varint(position.epoch)
+        + 1
+        + encoding::encoded_len_varint(position.sequence);
+    let time_len =
+        1 + encoding::encoded_len_varint(seconds) + 1 + encoding::encoded_len_varint(nanos);
+    let event_len = event.len()
+        + 1
+        + encoding::encoded_len_varint(position_len as u64)
+        + position_len
+        + 1
+        + encoding::encoded_len_varint(time_len as u64)
+        + time_len;
+    out.reserve(event_len + 6);
+
+    put_key(out, 1, WireType::LengthDelimited); // SubscribeResponse.events
+    encoding::encode_varint(event_len as u64, out);
+    out.put_slice(event);
+    put_key(out, 14, WireType::LengthDelimited); // Event.position
+    encoding::encode_varint(position_len as u64, out);
+    put_key(out, 1, WireType::LengthDelimited);
+    encoding::encode_varint(topic.len() as u64, out);
+    out.put_slice(topic);
+    put_key(out, 2, WireType::Varint);
+    encoding::encode_varint(position.epoch, out);
+    put_key(out, 3, WireType::Varint);
+    encoding::encode_varint(position.sequence, out);
+    put_key(out, 15, WireType::LengthDelimited); // Event.publish_time
+    encoding::encode_varint(time_len as u64, out);
+    put_key(out, 1, WireType::Varint);
+    encoding::encode_varint(seconds, out);
+    put_key(out, 2, WireType::Varint);
+    encoding::encode_varint(nanos, out);
+}
+
+fn put_key(out: &mut BytesMut, field: u32, wire_type: WireType) {
+    encoding::encode_key(field, wire_type, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spliced_event_decodes_with_the_brokers_position_and_time() {
+        let topic: Topic = "orders".parse().expect("a topic");
+        let forged = proto::Event {
+            id: "1".into(),
+            position: Some(proto::Position { topic: "other".into(), epoch: 7, sequence: 777 }),
+            publish_time: Some(prost_types::Timestamp { seconds: 9, nanos: 9 }),
+            ..Default::default()
+        };
+        for (position, time) in [
+            (Position::new(1_763_000_000_000_000, 42), 1_763_000_000_123_456),
+            (Position::BEGINNING, 5_000_000),
+            (Position::new(u64::MAX, u64::MAX), 0),
+        ] {
+            let mut bytes = BytesMut::new();
+            put_event(&mut bytes, &topic, position, time, &forged.encode_to_vec());
+            put_event(&mut bytes, &topic, position, time, b"");
+            let frame = Frame::events(vec![bytes.freeze()]).decode().expect("a frame");
+            assert_eq!(frame.events.len(), 2);
+            for event in &frame.events {
+                let told = event.position.clone().expect("a position");
+                assert_eq!((told.topic.as_str(), told.epoch), ("orders", position.epoch));
+                assert_eq!(told.sequence, position.sequence);
+                let told = event.publish_time.expect("a time");
+                let us = told.seconds as u64 * 1_000_000 + told.nanos as u64 / 1000;
+                assert_eq!(us, time);
+            }
+        }
+    }
+}

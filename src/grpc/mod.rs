@@ -1,0 +1,146 @@
+//! The edge to gRPC clients: translates in, translates out. Only here is tonic named.
+
+mod admin;
+mod broker;
+pub mod client;
+pub mod status;
+
+use std::{io, time::Duration};
+
+use tokio::{net::TcpListener, sync::oneshot};
+use tonic::{
+    codec::CompressionEncoding,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::ServingStatus;
+use tracing::{info, warn};
+
+use self::{
+    admin::{AdminService, SchemasService, WorkersService},
+    broker::BrokerService,
+    server::{
+        admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
+        workers_server::WorkersServer,
+    },
+};
+use crate::{broker::Broker, limits::GRPC_MESSAGE_BYTES_MAX, proto};
+
+/// The services' side, as generated; Subscribe answers with frames that are encoded already.
+#[allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "generated code is not ours to style"
+)]
+pub mod server {
+    include!(concat!(env!("OUT_DIR"), "/servers/tidings.v1.rs"));
+}
+
+/// Between a ping and the end of a connection that does not answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams of one connection.
+const CONCURRENT_STREAMS_MAX: u32 = 1000;
+/// What one connection may send ahead: for publishers far away.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// What connections get to say goodbye after the streams have had their grace.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the gRPC server stopped: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("the descriptors for reflection cannot be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] io::Error),
+}
+
+/// Serves on `listener` until `stop` is ready; then tells every stream to go elsewhere within
+/// `grace`, still serving, and returns some seconds after that at the latest, whatever clients do.
+pub async fn serve(
+    broker: Broker,
+    listener: TcpListener,
+    grace: Duration,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr()?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
+    let (close, closed) = oneshot::channel::<()>();
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(
+            BrokerServer::new(BrokerService { broker: broker.clone() })
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd)
+                .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+        )
+        .add_service(AdminServer::new(AdminService { broker: broker.clone() }))
+        .add_service(WorkersServer::new(WorkersService))
+        .add_service(SchemasServer::new(SchemasService))
+        .serve_with_incoming_shutdown(incoming(listener), async {
+            // An error means that `serve` was dropped: stopping is right then, too.
+            let _ = closed.await;
+        });
+    info!(%address, "serving gRPC");
+
+    let goodbye = async {
+        stop.await;
+        for service in ["", "tidings.v1.Broker"] {
+            health.set_service_status(service, ServingStatus::NotServing).await;
+        }
+        broker.drain(grace).await;
+        drop(close);
+        // tonic waits for every connection without end, and one client that never reads is
+        // enough to hold one.
+        tokio::time::sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        // In no order: either the server is done or the time is over.
+        served = server => served?,
+        () = goodbye => warn!("connections were cut: their clients did not take what was sent"),
+    }
+    Ok(())
+}
+
+/// The builder's own TCP settings do not reach a listener that was made elsewhere. Without
+/// TCP_NODELAY each small frame would wait for the last one's acknowledgement.
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // Without these a person with grpcurl would see the details of an error as base64.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_waits_to_fill_a_packet() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut incoming = incoming(listener);
+        let _client = TcpStream::connect(address).await.expect("connected");
+        let accepted = incoming.next().await.expect("a connection").expect("no error");
+        assert!(accepted.nodelay().expect("an option"), "TCP_NODELAY is not set");
+    }
+}

@@ -1,0 +1,236 @@
+//! The one place where errors become statuses: a code, a reason that never changes its meaning,
+//! and details a program can act on. `docs/errors.md` tells clients of each.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{
+    backend::BackendError, broker::PublishError, subscription::SubscribeError, topic::InvalidTopic,
+};
+
+const DOMAIN: &str = "tidings";
+
+/// Most violations in one status: it travels in trailers, and clients take 8 KiB of them.
+const VIOLATIONS_MAX: usize = 10;
+
+macro_rules! reasons {
+    ($($reason:ident = $name:literal, $code:ident;)*) => {
+        /// Why a call failed: `google.rpc.ErrorInfo.reason`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason { $($reason),* }
+
+        impl Reason {
+            pub const ALL: &[Reason] = &[$(Reason::$reason),*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Reason::$reason => $name),* }
+            }
+
+            pub fn code(self) -> Code {
+                match self { $(Reason::$reason => Code::$code),* }
+            }
+        }
+    };
+}
+
+reasons! {
+    TopicNameInvalid = "TOPIC_NAME_INVALID", InvalidArgument;
+    PatternInvalid = "PATTERN_INVALID", InvalidArgument;
+    EventInvalid = "EVENT_INVALID", InvalidArgument;
+    EventTooLarge = "EVENT_TOO_LARGE", InvalidArgument;
+    BatchEmpty = "BATCH_EMPTY", InvalidArgument;
+    BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
+    FilterInvalid = "FILTER_INVALID", InvalidArgument;
+    PositionInvalid = "POSITION_INVALID", InvalidArgument;
+    RequestInvalid = "REQUEST_INVALID", InvalidArgument;
+    PositionLost = "POSITION_LOST", OutOfRange;
+    QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
+    TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted;
+    RateLimited = "RATE_LIMITED", ResourceExhausted;
+    BackendFull = "BACKEND_FULL", ResourceExhausted;
+    BackendUnavailable = "BACKEND_UNAVAILABLE", Unavailable;
+    BackendFailover = "BACKEND_FAILOVER", Unavailable;
+    OutcomeUnknown = "OUTCOME_UNKNOWN", Unavailable;
+    BrokerDraining = "BROKER_DRAINING", Unavailable;
+    StreamMaxAge = "STREAM_MAX_AGE", Unavailable;
+    BackendTimeout = "BACKEND_TIMEOUT", DeadlineExceeded;
+    StreamDeadline = "STREAM_DEADLINE", DeadlineExceeded;
+    BackendRefused = "BACKEND_REFUSED", FailedPrecondition;
+    FeatureOff = "FEATURE_OFF", Unimplemented;
+    Bug = "BUG", Internal;
+}
+
+pub fn publish(error: PublishError) -> Status {
+    let told = Told::new(&error);
+    match error {
+        PublishError::Topic(InvalidTopic { name, why }) => {
+            told.with("topic", name).violation("topic", why).status(Reason::TopicNameInvalid)
+        }
+        PublishError::Empty => told.violation("events", "is empty").status(Reason::BatchEmpty),
+        PublishError::TooManyEvents { count, limit } => told
+            .with("events", count)
+            .with("limit", limit)
+            .violation("events", "has too many entries")
+            .status(Reason::BatchTooLarge),
+        PublishError::TooManyBytes { bytes, limit } => told
+            .with("bytes", bytes)
+            .with("limit", limit)
+            .violation("events", "are too large together")
+            .status(Reason::BatchTooLarge),
+        PublishError::Invalid { violations } => violations
+            .into_iter()
+            .take(VIOLATIONS_MAX)
+            .fold(told, |told, (index, violation)| {
+                told.violation(
+                    format!("events[{index}].{}", violation.field),
+                    violation.description,
+                )
+            })
+            .status(Reason::EventInvalid),
+        PublishError::EventTooLarge { index, bytes, limit } => told
+            .with("bytes", bytes)
+            .with("limit", limit)
+            .violation(format!("events[{index}]"), "is too large")
+            .status(Reason::EventTooLarge),
+        PublishError::FeatureOff { what } => told.with("feature", what).status(Reason::FeatureOff),
+        PublishError::Backend(error) => backend(error),
+    }
+}
+
+pub fn subscribe(error: SubscribeError) -> Status {
+    let told = Told::new(&error);
+    match error {
+        SubscribeError::Pattern { field, cause: InvalidTopic { name, why } } => {
+            told.with("pattern", name).violation(field, why).status(Reason::PatternInvalid)
+        }
+        SubscribeError::Filter { field, description } => {
+            told.violation(field, description).status(Reason::FilterInvalid)
+        }
+        SubscribeError::Position { field, description } => {
+            told.violation(field, description).status(Reason::PositionInvalid)
+        }
+        SubscribeError::Request { field, description } => {
+            told.violation(field, description).status(Reason::RequestInvalid)
+        }
+        SubscribeError::TooManyTopics { limit } => {
+            told.with("limit", limit).quota("topics of one stream").status(Reason::QuotaExceeded)
+        }
+        SubscribeError::TooManyStreams { limit } => told
+            .with("limit", limit)
+            .quota("streams of one broker")
+            .retry(Duration::from_secs(1))
+            .status(Reason::TooManyStreams),
+        SubscribeError::PositionLost { topic, gap } => {
+            let missed = gap.missed.map_or("unknown".to_owned(), |missed| missed.to_string());
+            told.with("topic", &topic)
+                .with("epoch", gap.until.epoch)
+                .with("first", gap.after.sequence.saturating_add(1))
+                .with("first_epoch", gap.after.epoch)
+                .with("last", gap.until.sequence)
+                .with("missed", missed)
+                .resource("topic", topic.as_str())
+                .status(Reason::PositionLost)
+        }
+        SubscribeError::Draining => told.retry(Duration::ZERO).status(Reason::BrokerDraining),
+        SubscribeError::StreamMaxAge => told.retry(Duration::ZERO).status(Reason::StreamMaxAge),
+        SubscribeError::Backend(error) => backend(error),
+    }
+}
+
+fn backend(error: BackendError) -> Status {
+    let told = Told::new(&error);
+    match error {
+        BackendError::Unavailable { .. } => {
+            told.retry(Duration::from_secs(1)).status(Reason::BackendUnavailable)
+        }
+        BackendError::Failover { .. } => {
+            told.retry(Duration::from_secs(1)).status(Reason::BackendFailover)
+        }
+        BackendError::Full { .. } => told
+            .quota("memory of the backend")
+            .retry(Duration::from_secs(5))
+            .status(Reason::BackendFull),
+        BackendError::Overloaded { topic, queued } => told
+            .with("topic", &topic)
+            .with("queued_bytes", queued)
+            .quota("bytes that wait to be stored on one topic")
+            .retry(Duration::from_millis(100))
+            .status(Reason::RateLimited),
+        BackendError::Timeout { .. } => told.status(Reason::BackendTimeout),
+        // Without RetryInfo: whether to send again, perhaps twice, is for the caller to decide.
+        BackendError::OutcomeUnknown { .. } => told.status(Reason::OutcomeUnknown),
+        BackendError::Refused { .. } => told.status(Reason::BackendRefused),
+    }
+}
+
+/// The call is part of the API and not of this broker.
+pub fn feature_off(feature: &'static str) -> Status {
+    let message = format!("{feature} is not built yet: this broker serves Publish and Subscribe");
+    Told::new(&message).with("feature", feature).status(Reason::FeatureOff)
+}
+
+/// The client's own deadline, on a stream.
+pub fn stream_deadline() -> Status {
+    let message = "the deadline that the client set for this stream is over: subscribe without \
+                   one, or again with the positions reached";
+    Told::new(&message).status(Reason::StreamDeadline)
+}
+
+/// A panic, ours.
+pub fn bug() -> Status {
+    let message = "the broker has a bug, and wrote of it to its log: please report it";
+    Told::new(&message).status(Reason::Bug)
+}
+
+/// A status in the making.
+struct Told {
+    message: String,
+    metadata: HashMap<String, String>,
+    details: ErrorDetails,
+}
+
+impl Told {
+    fn new(message: &impl ToString) -> Told {
+        let message = message.to_string();
+        Told { message, metadata: HashMap::new(), details: ErrorDetails::new() }
+    }
+
+    fn with(mut self, key: &str, value: impl ToString) -> Told {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Told {
+        let mut violations =
+            self.details.bad_request().map_or(Vec::new(), |bad| bad.field_violations.clone());
+        violations.push(FieldViolation {
+            field: field.into(),
+            description: description.into(),
+            ..Default::default()
+        });
+        self.details.set_bad_request(violations);
+        self
+    }
+
+    fn retry(mut self, after: Duration) -> Told {
+        self.details.set_retry_info(Some(after));
+        self
+    }
+
+    fn quota(mut self, subject: &str) -> Told {
+        self.details.add_quota_failure_violation(subject, self.message.clone());
+        self
+    }
+
+    fn resource(mut self, kind: &str, name: &str) -> Told {
+        self.details.set_resource_info(kind, name, "", "");
+        self
+    }
+
+    fn status(mut self, reason: Reason) -> Status {
+        self.details.set_error_info(reason.name(), DOMAIN, self.metadata);
+        Status::with_error_details(reason.code(), self.message, self.details)
+    }
+}

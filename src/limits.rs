@@ -1,0 +1,98 @@
+//! Every bound of the system, in one place, each with its reason.
+
+use std::time::Duration;
+
+/// Longest name of a topic or of a pattern, in bytes.
+pub const TOPIC_BYTES_MAX: usize = 255;
+
+/// Largest event as it is stored, in bytes. gRPC clients give up at 4 MiB a message: a frame
+/// with one event, its topic and its position has to stay far below.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// Largest publish request, in bytes, all its events together.
+pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Most events in one publish request.
+pub const REQUEST_EVENTS_MAX: usize = 1000;
+/// The decoder's own limit lies above ours, so that a client reads our error and not the codec's.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + (64 << 10);
+/// Events of several publishes are stored together up to this many …
+pub const COMMIT_EVENTS_MAX: usize = 256;
+/// … and up to this many bytes; a single larger request still goes alone.
+pub const COMMIT_BYTES_MAX: usize = 256 << 10;
+/// What may wait to be stored, per topic, in bytes. More is refused at once with `RATE_LIMITED`.
+pub const COMMIT_QUEUE_BYTES_MAX: usize = 16 << 20;
+
+/// Largest frame of a subscribe stream, in bytes, unless one event is larger.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Small frames that are ready together go out as one up to this many bytes.
+pub const FRAME_BYTES_GOOD: usize = 32 << 10;
+
+/// Longest id, type, key or media type of an event, in bytes.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// Longest source, subject, schema URI or extension value, in bytes.
+pub const TEXT_ATTRIBUTE_BYTES_MAX: usize = 4096;
+/// Most extension attributes of one event.
+pub const EXTENSIONS_MAX: usize = 64;
+
+/// What the hub keeps of one topic for subscribers that lag a little, in bytes; beyond it they
+/// read the topic's history.
+pub const LOG_BYTES_MAX: usize = 2 << 20;
+/// The same, in entries: a flood of tiny batches must not hide behind the byte bound.
+pub const LOG_ENTRIES_MAX: usize = 4096;
+/// How long a topic stays attached after its last subscriber left, so that reconnecting is cheap.
+pub const LINGER: Duration = Duration::from_secs(5);
+/// Topics that appeared, told to one subscription; beyond it the subscription lists them all again.
+pub const APPEARED_MAX: usize = 1024;
+/// What a subscription takes from one topic before it turns to the next, in bytes.
+pub const TURN_BYTES: usize = 256 << 10;
+
+/// News on their way from the backend to the hub.
+pub const FEED_ITEMS_MAX: usize = 1024;
+/// What one page of history holds, in bytes (one entry more may follow).
+pub const PAGE_BYTES: usize = 1 << 20;
+/// What one page of history holds, in entries.
+pub const PAGE_ENTRIES: usize = 64;
+
+/// Most topics and patterns named by one subscribe request.
+pub const SUBSCRIBE_TOPICS_MAX: usize = 100;
+/// Most topics that one subscription may follow, patterns resolved.
+pub const SUBSCRIPTION_TOPICS_MAX: usize = 10_000;
+/// Most positions in one subscribe request.
+pub const RESUME_POSITIONS_MAX: usize = SUBSCRIPTION_TOPICS_MAX;
+/// Most entries in one list of a filter.
+pub const FILTER_ENTRIES_MAX: usize = 1000;
+/// Most positions told by one heartbeat; more are split over several.
+pub const HEARTBEAT_POSITIONS_MAX: usize = 1000;
+
+/// Joins and page reads that one subscription has under way at a time.
+pub const JOINS_MAX: usize = 64;
+pub const READS_MAX: usize = 4;
+/// Streams of one broker, unless an operator says otherwise.
+pub const STREAMS_MAX: usize = 100_000;
+/// A stream is asked to reconnect after this age, give or take a tenth, unless an operator says
+/// otherwise: it spreads clients over brokers again after a restart.
+pub const STREAM_AGE_MAX: Duration = Duration::from_secs(1800);
+/// Between `GoAway` and the end of a stream that has become too old.
+pub const GO_AWAY_GRACE: Duration = Duration::from_secs(10);
+/// Deepest JSON that is shown as a message: three levels of messages for each level of JSON must
+/// stay below the hundred at which protobuf decoders give up.
+pub const JSON_DEPTH_MAX: usize = 30;
+
+/// Silence of a stream is never longer than this, unless the request asks for another interval.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+pub const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+pub const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(120);
+
+/// Default number of events that a live topic keeps to heal outages.
+pub const HISTORY_EVENTS: u64 = 1000;
+/// Most events that a live topic may be told to keep.
+pub const HISTORY_EVENTS_MAX: u64 = 1_000_000;
+/// Default number of bytes that a live topic keeps.
+pub const HISTORY_BYTES: u64 = 16 << 20;
+/// An idle live topic is forgotten after this time.
+pub const TOPIC_IDLE: Duration = Duration::from_secs(3600);
+
+/// A call to the backend that takes longer has failed.
+pub const BACKEND_DEADLINE: Duration = Duration::from_secs(1);
+
+const _: () = assert!(EVENT_BYTES_MAX <= FRAME_BYTES_MAX, "a frame holds at least one event");
+const _: () = assert!(REQUEST_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX, "our error comes first");

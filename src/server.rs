@@ -1,0 +1,294 @@
+//! The running server: build the parts, join them, serve, drain.
+//!
+//! [`run`] returns when the server has ended: drained after the first SIGTERM or SIGINT, cut off
+//! by the second. It never takes longer than the grace and [`DRAIN_SLACK`], whatever clients do.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+    task::JoinHandle,
+    time,
+};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{
+    backend::{
+        Backend, Description, Feed, TopicSettings,
+        memory::Memory,
+        redis::{OpenError, Redis, RedisConfig, Rules},
+    },
+    broker::{Broker, BrokerOptions},
+    catalog::{Catalog, CatalogError},
+    config::{Config, values::RedisPlace},
+    grpc,
+};
+
+/// How the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Clients were told and had their time.
+    Drained,
+    /// A second signal came while it drained.
+    Cut { signal: u8 },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on {address}: {cause}")]
+    Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Redis(#[from] OpenError),
+    #[error(transparent)]
+    Topics(#[from] CatalogError),
+    #[error("the gRPC server ended by itself: {cause}")]
+    Edge { cause: String },
+}
+
+impl ServeError {
+    /// Whether it may help to try again later.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            ServeError::Redis(OpenError::Unreachable { .. }) => true,
+            ServeError::Redis(
+                OpenError::Address(_) | OpenError::TooOld { .. } | OpenError::Unfit { .. },
+            )
+            | ServeError::Topics(_)
+            | ServeError::Listen { .. }
+            | ServeError::Signals(_)
+            | ServeError::Edge { .. } => false,
+        }
+    }
+}
+
+/// Time beyond the grace for clients that do not read, and for what the backend still stores.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
+
+/// Serves until a signal ends it.
+pub async fn run(config: Config) -> Result<Ended, ServeError> {
+    let mut signals = Signals::install()?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let address = config.listen.0;
+    let bound = TcpListener::bind(address).await;
+    let listener = bound.map_err(|cause| ServeError::Listen { address, cause })?;
+    let broker_id = Uuid::now_v7().simple().to_string();
+    let (backend, feed) = tokio::select! {
+        opened = open_backend(&config, &broker_id) => opened?,
+        // Nobody is connected: there is nothing to drain.
+        signal = signals.next() => return Ok(Ended::Cut { signal }),
+    };
+    let description = backend.describe();
+    for warning in &description.warnings {
+        warn!("{warning}");
+    }
+    let catalog = {
+        let defaults = TopicSettings::default();
+        Catalog::new(config.topics.clone(), &config.channel_prefix, defaults)?
+    };
+    let options = BrokerOptions {
+        broker_id,
+        max_stream_age: Some(config.max_stream_age.0),
+        warnings: config.warnings.clone(),
+        ..Default::default()
+    };
+    let broker = Broker::new(backend.clone(), feed, catalog, options);
+    let mut edge = Edge::start(&config, listener, broker)?;
+    announce(&config, edge.address, &description);
+    let signal = tokio::select! {
+        // A server that ended is told as such, also when a signal came at the same time.
+        biased;
+        cause = edge.failed() => return Err(ServeError::Edge { cause }),
+        signal = signals.next() => signal,
+    };
+    info!(signal, grace = %config.drain_grace, "draining");
+    let drained = async {
+        let time_left = config.drain_grace.0 + DRAIN_SLACK;
+        if time::timeout(time_left, edge.drain()).await.is_err() {
+            warn!("clients that do not read were cut off");
+        }
+        if time::timeout(DRAIN_SLACK, backend.close()).await.is_err() {
+            warn!("the backend did not close in time");
+        }
+    };
+    tokio::select! {
+        // Drained in the same moment as the second signal is drained.
+        biased;
+        () = drained => {
+            info!("drained");
+            Ok(Ended::Drained)
+        }
+        signal = signals.next() => Ok(Ended::Cut { signal }),
+    }
+}
+
+async fn open_backend(
+    config: &Config,
+    broker_id: &str,
+) -> Result<(Arc<dyn Backend>, Feed), ServeError> {
+    let Some(settings) = &config.redis else {
+        let (memory, feed) = Memory::open();
+        return Ok((Arc::new(memory), feed));
+    };
+    let redis = RedisConfig {
+        url: settings.url.expose().to_owned(),
+        ca: settings.ca.clone(),
+        broker_id: broker_id.to_owned(),
+        channel_prefix: config.channel_prefix.clone(),
+        rules: Rules::default(),
+    };
+    let (redis, feed) = Redis::open(&redis).await?;
+    Ok((Arc::new(redis), feed))
+}
+
+/// The gRPC server on its port, with the broker behind it.
+#[derive(Debug)]
+struct Edge {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Result<(), grpc::ServeError>>,
+}
+
+impl Edge {
+    fn start(config: &Config, listener: TcpListener, broker: Broker) -> Result<Edge, ServeError> {
+        let address = listener
+            .local_addr()
+            .map_err(|cause| ServeError::Listen { address: config.listen.0, cause })?;
+        let (stop, stopped) = oneshot::channel();
+        let grace = config.drain_grace.0;
+        let serving = tokio::spawn(grpc::serve(broker, listener, grace, async {
+            // An error means that this was dropped: stopping is right then, too.
+            let _ = stopped.await;
+        }));
+        Ok(Edge { address, stop: Some(stop), serving })
+    }
+
+    /// Returns only if the server ends although nobody told it to.
+    async fn failed(&mut self) -> String {
+        ended(&mut self.serving).await
+    }
+
+    /// Not serving, `GoAway` to every stream, then their end; returns when all are gone.
+    async fn drain(&mut self) {
+        self.stop.take();
+        ended(&mut self.serving).await;
+    }
+}
+
+async fn ended(serving: &mut JoinHandle<Result<(), grpc::ServeError>>) -> String {
+    match serving.await {
+        Ok(Ok(())) => "it was not told to".into(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Signals, ServeError> {
+        let listen = |kind| signal(kind).map_err(ServeError::Signals);
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The number of the next signal to end. Cancel safe.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the start lines are for whoever started the server")]
+fn announce(config: &Config, address: SocketAddr, backend: &Description) {
+    for line in start_lines(config, address, backend) {
+        println!("{line}");
+    }
+}
+
+/// What it is, where, what it will forget, and lines to paste. The first line is for scripts too.
+fn start_lines(config: &Config, address: SocketAddr, backend: &Description) -> Vec<String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let reachable = address.ip().is_loopback();
+    let door = if reachable { "this machine only" } else { "every machine that reaches it" };
+    let target = if address.ip().is_unspecified() {
+        format!("127.0.0.1:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    let mut lines = vec![
+        format!("tidings {version} listening on {address}"),
+        format!("  backend: {}", backend.summary),
+        format!("  open to: {door}, without encryption and without passwords"),
+        String::new(),
+        "Try it from two other terminals:".into(),
+        format!("  grpcurl -plaintext {target} list"),
+        format!(
+            "  grpcurl -plaintext -d '{{\"topics\":[\"orders\"]}}' {target} \
+             tidings.v1.Broker/Subscribe"
+        ),
+        format!(
+            "  grpcurl -plaintext -d '{{\"topic\":\"orders\",\"events\":[{{\"json\":{{\"id\":42}}}}]}}' \
+             {target} tidings.v1.Broker/Publish"
+        ),
+    ];
+    if let Some(redis) = &config.redis {
+        let place = match &redis.url.place {
+            RedisPlace::Tcp { host, port } => format!("-h {host} -p {port}"),
+            RedisPlace::Tls { host, port } => format!("--tls -h {host} -p {port}"),
+            RedisPlace::Unix { path } => format!("-s {}", path.display()),
+        };
+        lines.push(format!("  redis-cli {place} PUBLISH {}orders hello", config.channel_prefix));
+    }
+    lines.push(String::new());
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    fn lines(redis: Option<&str>) -> String {
+        let flags = Flags { redis: redis.map(Into::into), ..Flags::default() };
+        let config = Config::load(&flags).expect("consistent");
+        let backend = Description {
+            kind: "memory",
+            summary: "memory: gone at the end".into(),
+            warnings: Vec::new(),
+        };
+        start_lines(&config, "127.0.0.1:7171".parse().expect("an address"), &backend).join("\n")
+    }
+
+    #[test]
+    fn the_start_says_where_what_it_forgets_and_what_to_try() {
+        let text = lines(None);
+        for part in ["listening on 127.0.0.1:7171", "gone at the end", "this machine only"] {
+            assert!(text.contains(part), "{part:?} is missing:\n{text}");
+        }
+        let publish = r#"-d '{"topic":"orders","events":[{"json":{"id":42}}]}' 127.0.0.1:7171"#;
+        assert!(text.contains(publish), "{text}");
+        assert!(!text.contains("redis-cli"), "{text}");
+    }
+
+    #[test]
+    fn on_redis_there_is_a_line_for_redis_cli_without_the_password() {
+        let text = lines(Some("redis://ann:canary@127.0.0.1:7000/1"));
+        assert!(text.contains("redis-cli -h 127.0.0.1 -p 7000 PUBLISH orders hello"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}

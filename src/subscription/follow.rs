@@ -1,0 +1,184 @@
+//! One topic of a subscription: history up to a place, then the hub's log from there.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+
+use super::Subscribe;
+use crate::{
+    backend::{
+        Page,
+        replay::{Bound, Progress, Replay},
+    },
+    hub::{Member, Took},
+    item::Item,
+    limits::FRAME_BYTES_GOOD,
+    position::{Gap, GapReason, Position},
+};
+
+/// One topic of the subscription.
+pub(super) struct Followed {
+    pub(super) member: Member,
+    /// Everything up to here was delivered, filtered out, or announced as a gap.
+    pub(super) at: Position,
+    /// Whether no event and no gap told the client `at`.
+    pub(super) untold: bool,
+    pub(super) stage: Stage,
+    items: VecDeque<Arc<Item>>,
+    /// Of the item that is being delivered …
+    pub(super) parts: VecDeque<Bytes>,
+    /// … and the place behind it, with whether that will be untold.
+    reaching: Option<(Position, bool)>,
+    /// Whether the topic counts among those that are behind.
+    pub(super) is_behind: bool,
+    pub(super) has_turn: bool,
+}
+
+pub(super) enum Stage {
+    History(Replay),
+    Live,
+    /// It has sent everything that it was asked for.
+    Stopped,
+}
+
+/// What a topic has for the next frame.
+pub(super) enum Next {
+    Part,
+    Gap(Gap),
+    CaughtUp,
+    Read,
+    Nothing,
+}
+
+impl Followed {
+    pub(super) fn new(member: Member, at: Position, place: Position) -> Followed {
+        let mut followed = Followed {
+            member,
+            at,
+            untold: false,
+            stage: Stage::Live,
+            items: VecDeque::new(),
+            parts: VecDeque::new(),
+            reaching: None,
+            is_behind: false,
+            has_turn: false,
+        };
+        followed.read_up_to(place, GapReason::Retention);
+        followed
+    }
+
+    /// From where we are up to `place` by history; there the log goes on.
+    fn read_up_to(&mut self, place: Position, on_hole: GapReason) {
+        let mut from = self.at;
+        if from.epoch == place.epoch && from.sequence > place.sequence {
+            // Nobody but this client knows of that place: the history was set back, or the
+            // position is invented. Either way it is a matter between us and this client.
+            let reason = GapReason::EpochChanged;
+            let gap = Gap { after: from, until: place, missed: None, reason };
+            self.items.push_back(Arc::new(Item::Gap(gap)));
+            from = place;
+        }
+        self.stage = Stage::History(Replay::new(from, Bound::Place(place), on_hole));
+    }
+
+    pub(super) fn read(&mut self, page: Page) {
+        let Stage::History(replay) = &mut self.stage else {
+            unreachable!("only history is read");
+        };
+        let mut told = Vec::new();
+        match replay.take(page, &mut told) {
+            Progress::More => (),
+            Progress::Done => assert!(replay.is_done(), "{replay:?} is done elsewhere"),
+            Progress::RolledBack => unreachable!("a bounded replay ends at its place"),
+        }
+        let topic = self.member.topic();
+        self.items.extend(told.into_iter().flat_map(|told| Item::of(topic, told)));
+    }
+
+    pub(super) fn next(&mut self, request: &Subscribe) -> Next {
+        loop {
+            if !self.parts.is_empty() {
+                return Next::Part;
+            }
+            if let Some(item) = self.items.pop_front() {
+                match self.unpack(&item, request) {
+                    Some(gap) => return Next::Gap(gap),
+                    None => continue,
+                }
+            }
+            match &self.stage {
+                Stage::History(replay) if replay.is_done() => {
+                    let stop = request.stop_at_end && self.is_behind;
+                    self.stage = if stop { Stage::Stopped } else { Stage::Live };
+                    if std::mem::take(&mut self.is_behind) {
+                        return Next::CaughtUp;
+                    }
+                }
+                Stage::History(_) => return Next::Read,
+                Stage::Live => match self.member.take(FRAME_BYTES_GOOD, &mut self.items) {
+                    Took::Items => (),
+                    Took::Waiting => return Next::Nothing,
+                    Took::Overflowed { place, born } => {
+                        if let Some(epoch) = born.filter(|_| self.at.is_beginning()) {
+                            // The log saw its birth: from there nothing is unknown.
+                            self.at = Position::new(epoch, 0);
+                        }
+                        self.read_up_to(place, GapReason::SlowConsumer);
+                    }
+                },
+                Stage::Stopped => return Next::Nothing,
+            }
+        }
+    }
+
+    /// Makes the item's wanted events the parts to deliver, or returns the gap that it is.
+    fn unpack(&mut self, item: &Item, request: &Subscribe) -> Option<Gap> {
+        let events = match item {
+            Item::Events(events) => events,
+            Item::Gap(gap) => {
+                (self.at, self.untold) = (gap.until, false);
+                return Some(*gap);
+            }
+        };
+        let mut last_is_told = true;
+        if request.filter.is_empty() {
+            self.parts.extend(events.parts(request.view, |_| true));
+        } else {
+            let wanted: Vec<bool> =
+                events.summaries().iter().map(|s| request.filter.accepts(s)).collect();
+            last_is_told = wanted.last().is_some_and(|wanted| *wanted);
+            self.parts.extend(events.parts(request.view, |index| wanted[index]));
+        }
+        self.reaching = events.reached().map(|place| (place, !last_is_told));
+        self.reached_if_sent();
+        None
+    }
+
+    pub(super) fn take_part(&mut self) -> Bytes {
+        let part = self.parts.pop_front().expect("a part was announced");
+        self.reached_if_sent();
+        part
+    }
+
+    fn reached_if_sent(&mut self) {
+        if self.parts.is_empty()
+            && let Some((place, untold)) = self.reaching.take()
+        {
+            (self.at, self.untold) = (place, untold);
+        }
+    }
+
+    /// How many events the topic is ahead of what was delivered.
+    pub(super) fn lag(&self) -> u64 {
+        let idle = !self.has_turn && matches!(self.stage, Stage::Live | Stage::Stopped);
+        if idle {
+            return 0;
+        }
+        let tail = self.member.tail();
+        if tail.epoch == self.at.epoch {
+            tail.sequence.saturating_sub(self.at.sequence)
+        } else {
+            tail.sequence
+        }
+    }
+}

@@ -1,0 +1,664 @@
+//! One subscriber's stream: what it missed, then what happens.
+//!
+//! For each topic the hub's log is joined first, at a place P; history is read up to exactly P,
+//! and from there the log goes on: nothing twice, nothing left out, no comparing. Where the log
+//! overflowed the same is done again from the place that was reached. Every stream tells at least
+//! once each heartbeat interval where it is, and ends with a reason.
+//!
+//! A subscription does its work when it is asked for the next frame: one that nobody reads holds
+//! a few frames and a cursor, and delays no one.
+
+mod begin;
+mod follow;
+mod request;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, Stream, StreamExt, TryStreamExt,
+    future::BoxFuture,
+    stream::{self, FuturesUnordered},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+use uuid::Uuid;
+
+pub use self::request::{Filter, Subscribe};
+use self::{
+    begin::{Until, Wanted, begin, choose},
+    follow::{Followed, Next, Stage},
+};
+use crate::{
+    backend::{BackendError, Page},
+    event::timestamp_us,
+    frame::Frame,
+    hub::{BackendState, Doorbell, Hub, Member, Watch},
+    limits::{
+        FRAME_BYTES_GOOD, GO_AWAY_GRACE, HEARTBEAT_INTERVAL, HEARTBEAT_POSITIONS_MAX, JOINS_MAX,
+        READS_MAX, SUBSCRIPTION_TOPICS_MAX, TURN_BYTES,
+    },
+    position::{Gap, GapReason, Position},
+    proto::{self, subscribe_response::Control},
+    topic::{InvalidTopic, Topic},
+};
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SubscribeError {
+    #[error("{field}: {cause}")]
+    Pattern { field: String, cause: InvalidTopic },
+    #[error("{field} {description}")]
+    Filter { field: String, description: String },
+    #[error("{field} {description}")]
+    Position { field: String, description: String },
+    #[error("{field} {description}")]
+    Request { field: String, description: String },
+    #[error("the patterns match more than {limit} topics: subscribe to fewer on one stream")]
+    TooManyTopics { limit: usize },
+    #[error("this broker serves {limit} streams already: try another broker")]
+    TooManyStreams { limit: usize },
+    #[error("events of {topic} after {} are lost, and the request says to end at a gap", .gap.after)]
+    PositionLost { topic: Topic, gap: Gap },
+    #[error("the broker is stopping: subscribe again, with the positions reached")]
+    Draining,
+    #[error("the stream reached its greatest age: subscribe again, with the positions reached")]
+    StreamMaxAge,
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What the broker gives to each of its streams.
+#[derive(Debug)]
+pub struct Terms {
+    pub broker_id: String,
+    /// None: as old as it likes.
+    pub max_age: Option<Duration>,
+    pub drain: watch::Receiver<Option<Drain>>,
+    /// Counts the stream until it is dropped.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Every stream ends at `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    pub until: Instant,
+}
+
+/// A stream of frames. Dropping it ends it.
+pub struct Subscription {
+    id: String,
+    hub: Hub,
+    request: Arc<Subscribe>,
+    has_patterns: bool,
+    heartbeat_interval: Duration,
+    doorbell: Arc<Doorbell>,
+    _watch: Option<Watch>,
+    _permit: OwnedSemaphorePermit,
+
+    /// By the number under which each was joined; none while it is being joined.
+    followed: Vec<Option<Followed>>,
+    numbers: HashMap<Topic, usize>,
+    /// Topics that may have something to deliver, each once.
+    turns: VecDeque<usize>,
+    /// What the first of them may still send before the next one's turn, in bytes.
+    turn_left: usize,
+
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    to_read: VecDeque<usize>,
+    reading: usize,
+    to_join: VecDeque<(Topic, usize, Position)>,
+    joining: usize,
+    to_list: bool,
+    listing: bool,
+
+    /// Frames that go out before any event.
+    controls: VecDeque<Control>,
+    /// How many of the first topics have not reached what was kept at the call.
+    behind: usize,
+
+    state: watch::Receiver<BackendState>,
+    down_since_us: Option<u64>,
+    drain: watch::Receiver<Option<Drain>>,
+    draining: bool,
+    max_age_at: Option<Instant>,
+    ending: Option<(Instant, SubscribeError)>,
+    failed: Option<SubscribeError>,
+    ended: bool,
+
+    /// Every topic that appeared before this time is followed.
+    known_us: u64,
+    told_us: u64,
+    last_frame: Instant,
+    last_heartbeat: Instant,
+}
+
+/// Work that went on beside the stream.
+enum Done {
+    Page(usize, Result<Page, BackendError>),
+    Joined(usize, Position, Result<(Member, Position), BackendError>),
+    Listed(Result<Vec<Topic>, BackendError>),
+}
+
+impl Subscription {
+    /// Returns when every topic named, and every topic that exists and matches a pattern, is
+    /// followed: what is published from then on is delivered.
+    pub async fn open(
+        hub: Hub,
+        terms: Terms,
+        request: Subscribe,
+    ) -> Result<Subscription, SubscribeError> {
+        let mut state = hub.state();
+        let present = *state.borrow_and_update();
+        if present.ended || present.down_since_us.is_some() {
+            let cause = "the broker is cut off from it, and connects again by itself".into();
+            return Err(BackendError::Unavailable { cause }.into());
+        }
+        // Taken before the topics are listed: whatever appeared before is on the list.
+        let known_us = hub.clock_us();
+        let doorbell = Arc::new(Doorbell::default());
+        let (watch, topics) = choose(&hub, &request, &doorbell).await?;
+        let literals = topics.iter().take_while(|(_, literal)| *literal).count();
+
+        let until = if request.stop_at_end { Until::Present } else { Until::Ever };
+        let mut begins = Vec::with_capacity(topics.len());
+        for (number, (topic, _)) in topics.iter().enumerate() {
+            let (hub, topic, doorbell) = (hub.clone(), topic.clone(), doorbell.clone());
+            let wanted = match request.resume.get(&topic) {
+                Some(position) => Wanted::After(*position),
+                None => Wanted::Start(request.start.unwrap_or_default()),
+            };
+            begins.push(async move {
+                let begun = begin(&hub, &topic, doorbell, number, wanted, until).await?;
+                Ok::<_, BackendError>((number, begun))
+            });
+        }
+        let begun: HashMap<usize, (Member, Position, Position)> =
+            stream::iter(begins).buffer_unordered(JOINS_MAX).try_collect().await?;
+
+        let now = Instant::now();
+        let heartbeat_interval = request.heartbeat_interval.unwrap_or(HEARTBEAT_INTERVAL);
+        let mut subscription = Subscription {
+            id: Uuid::now_v7().to_string(),
+            has_patterns: !request.patterns().is_empty(),
+            request: Arc::new(request),
+            heartbeat_interval,
+            doorbell,
+            _watch: watch,
+            _permit: terms.permit,
+            followed: (0..topics.len()).map(|_| None).collect(),
+            numbers: HashMap::new(),
+            turns: VecDeque::new(),
+            turn_left: TURN_BYTES,
+            work: FuturesUnordered::new(),
+            to_read: VecDeque::new(),
+            reading: 0,
+            to_join: VecDeque::new(),
+            joining: 0,
+            to_list: false,
+            listing: false,
+            controls: VecDeque::new(),
+            behind: topics.len(),
+            state,
+            down_since_us: None,
+            drain: terms.drain,
+            draining: false,
+            max_age_at: terms.max_age.map(|age| now + jittered(age)),
+            ending: None,
+            failed: None,
+            ended: false,
+            known_us,
+            told_us: known_us,
+            last_frame: now,
+            last_heartbeat: now,
+            hub,
+        };
+        for (number, (member, at, place)) in begun {
+            let mut followed = Followed::new(member, at, place);
+            followed.is_behind = true;
+            followed.untold = number >= literals;
+            subscription.numbers.insert(topics[number].0.clone(), number);
+            subscription.followed[number] = Some(followed);
+        }
+        for number in 0..topics.len() {
+            subscription.give_turn(number);
+        }
+        subscription.opened(&terms.broker_id, literals);
+        Ok(subscription)
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The next frame; none when the stream has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<Frame, SubscribeError>> {
+        // A stream that always has a frame ready must not keep its thread to itself.
+        tokio::task::coop::consume_budget().await;
+        loop {
+            if self.ended {
+                return None;
+            }
+            if let Some(frame) = self.frame() {
+                self.last_frame = Instant::now();
+                return Some(Ok(frame));
+            }
+            if let Some(error) = self.failed.take() {
+                self.ended = true;
+                return Some(Err(error));
+            }
+            if self.request.stop_at_end && self.behind == 0 {
+                self.ended = true;
+                return None;
+            }
+            self.wait().await;
+        }
+    }
+
+    pub fn into_stream(self) -> impl Stream<Item = Result<Frame, SubscribeError>> + Send {
+        stream::unfold(Box::new(self), async |mut subscription| {
+            let next = subscription.next().await?;
+            Some((next, subscription))
+        })
+    }
+
+    /// Whatever can be sent now. Where it is nothing, [`Subscription::wait`] knows for what.
+    fn frame(&mut self) -> Option<Frame> {
+        // Taken before the doorbell is answered: what appeared before it has been rung.
+        let clock_us = self.hub.clock_us();
+        self.answer();
+        while let Some(Some(done)) = self.work.next().now_or_never() {
+            self.take_up(done);
+        }
+        if self.to_join.is_empty() && self.joining == 0 && !self.to_list && !self.listing {
+            self.known_us = self.known_us.max(clock_us);
+        }
+        self.look_around(Instant::now());
+        let frame = loop {
+            if let Some(control) = self.controls.pop_front() {
+                break Some(Frame::control(control));
+            }
+            if self.failed.is_some() {
+                break None;
+            }
+            let parts = self.parts();
+            if !parts.is_empty() {
+                break Some(Frame::events(parts));
+            }
+            if self.controls.is_empty() && self.failed.is_none() {
+                break None;
+            }
+        };
+        self.start_work();
+        frame
+    }
+
+    /// Returns when something may have changed. All state is kept in `self`: cancel safe.
+    async fn wait(&mut self) {
+        let wake_at = self.wake_at();
+        tokio::select! {
+            // In no order: whatever came is looked at by the next call of `frame`.
+            () = self.doorbell.wait() => (),
+            Some(done) = self.work.next() => self.take_up(done),
+            Ok(()) = self.state.changed() => (),
+            Ok(()) = self.drain.changed() => (),
+            () = tokio::time::sleep_until(wake_at) => (),
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let ending = self.ending.as_ref().map(|(at, _)| *at);
+        [ending, self.max_age_at].into_iter().flatten().fold(self.heartbeat_at(), Instant::min)
+    }
+
+    // ---- what has changed since the last frame
+
+    fn answer(&mut self) {
+        let rung = self.doorbell.answer();
+        for number in rung.topics {
+            self.give_turn(number);
+        }
+        for (topic, epoch) in rung.appeared {
+            // Where the epoch was not heard nobody knows what was missed: the beginning of
+            // everything lies in no epoch, so reading from there tells of a gap.
+            self.appeared(topic, Position::new(epoch, 0));
+        }
+        self.to_list |= rung.overflowed;
+    }
+
+    fn appeared(&mut self, topic: Topic, from: Position) {
+        if topic.is_reserved() || self.numbers.contains_key(&topic) {
+            return;
+        }
+        if self.followed.len() >= SUBSCRIPTION_TOPICS_MAX {
+            self.fail(SubscribeError::TooManyTopics { limit: SUBSCRIPTION_TOPICS_MAX });
+            return;
+        }
+        let number = self.followed.len();
+        self.followed.push(None);
+        self.numbers.insert(topic.clone(), number);
+        self.to_join.push_back((topic, number, from));
+    }
+
+    fn look_around(&mut self, now: Instant) {
+        let state = *self.state.borrow_and_update();
+        if state.ended {
+            let cause = "the broker has closed it".into();
+            self.fail(BackendError::Unavailable { cause }.into());
+        }
+        let down_changed = state.down_since_us != self.down_since_us;
+        self.down_since_us = state.down_since_us;
+        let drain = *self.drain.borrow_and_update();
+        match (drain, self.max_age_at) {
+            (Some(Drain { until }), _) if !self.draining => {
+                self.draining = true;
+                self.max_age_at = None;
+                self.go_away(until, proto::go_away::Reason::Shutdown, SubscribeError::Draining);
+            }
+            (_, Some(at)) if at <= now => {
+                self.max_age_at = None;
+                let (until, why) = (now + GO_AWAY_GRACE, proto::go_away::Reason::MaxAge);
+                self.go_away(until, why, SubscribeError::StreamMaxAge);
+            }
+            _ if down_changed || self.heartbeat_at() <= now => self.heartbeat(),
+            _ => (),
+        }
+        if let Some((_, error)) = self.ending.take_if(|(at, _)| *at <= now) {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: SubscribeError) {
+        self.failed.get_or_insert(error);
+    }
+
+    fn take_up(&mut self, done: Done) {
+        match done {
+            Done::Page(number, page) => {
+                self.reading -= 1;
+                match page {
+                    Ok(page) => {
+                        self.followed_mut(number).read(page);
+                        self.give_turn(number);
+                    }
+                    Err(error) => self.fail(error.into()),
+                }
+            }
+            Done::Joined(number, from, joined) => {
+                self.joining -= 1;
+                match joined {
+                    Ok((member, place)) => {
+                        let mut followed = Followed::new(member, from, place);
+                        followed.untold = true;
+                        self.followed[number] = Some(followed);
+                        self.give_turn(number);
+                    }
+                    Err(error) => self.fail(error.into()),
+                }
+            }
+            Done::Listed(topics) => {
+                self.listing = false;
+                match topics {
+                    Ok(topics) => {
+                        let request = self.request.clone();
+                        for topic in topics.into_iter().filter(|topic| request.matches(topic)) {
+                            self.appeared(topic, Position::BEGINNING);
+                        }
+                    }
+                    Err(error) => self.fail(error.into()),
+                }
+            }
+        }
+    }
+
+    fn start_work(&mut self) {
+        while self.reading < READS_MAX
+            && let Some(number) = self.to_read.pop_front()
+        {
+            self.reading += 1;
+            let followed = self.followed_mut(number);
+            let Stage::History(replay) = &followed.stage else { continue };
+            let (topic, after) = (followed.member.topic().clone(), replay.at());
+            let backend = self.hub.backend().clone();
+            let read = persist(move || {
+                let (backend, topic) = (backend.clone(), topic.clone());
+                async move { backend.read(&topic, after).await }
+            });
+            self.work.push(read.map(move |page| Done::Page(number, page)).boxed());
+        }
+        while self.joining < JOINS_MAX
+            && let Some((topic, number, from)) = self.to_join.pop_front()
+        {
+            self.joining += 1;
+            let (hub, doorbell) = (self.hub.clone(), self.doorbell.clone());
+            let join = persist(move || {
+                let (hub, topic, doorbell) = (hub.clone(), topic.clone(), doorbell.clone());
+                async move { hub.join(&topic, doorbell, number).await }
+            });
+            self.work.push(join.map(move |joined| Done::Joined(number, from, joined)).boxed());
+        }
+        if self.to_list && !self.listing {
+            (self.to_list, self.listing) = (false, true);
+            let backend = self.hub.backend().clone();
+            let list = persist(move || {
+                let backend = backend.clone();
+                async move { backend.watch_topics().await }
+            });
+            self.work.push(list.map(Done::Listed).boxed());
+        }
+    }
+
+    fn followed_mut(&mut self, number: usize) -> &mut Followed {
+        self.followed[number].as_mut().expect("a topic that has news has been joined")
+    }
+
+    fn give_turn(&mut self, number: usize) {
+        let followed = self.followed_mut(number);
+        if !followed.has_turn {
+            followed.has_turn = true;
+            self.turns.push_back(number);
+        }
+    }
+
+    // ---- events
+
+    /// Parts of the next frame of events. Before what must stand between two frames it stops;
+    /// that is in `controls` or `failed` then.
+    fn parts(&mut self) -> Vec<Bytes> {
+        let mut parts = Vec::new();
+        let mut bytes = 0;
+        while let Some(&number) = self.turns.front() {
+            let request = self.request.clone();
+            let followed = self.followed_mut(number);
+            match followed.next(&request) {
+                Next::Part => {
+                    let part = followed.parts.front().expect("a part was announced");
+                    let more = bytes + part.len();
+                    if bytes > 0 && more > FRAME_BYTES_GOOD {
+                        break;
+                    }
+                    bytes = more;
+                    let part = followed.take_part();
+                    self.turn_left = self.turn_left.saturating_sub(part.len());
+                    parts.push(part);
+                    if self.turn_left == 0 {
+                        self.turns.rotate_left(1);
+                        self.turn_left = TURN_BYTES;
+                    }
+                }
+                Next::Gap(gap) => {
+                    let topic = followed.member.topic().clone();
+                    if request.fail_on_gap {
+                        self.fail(SubscribeError::PositionLost { topic, gap });
+                    } else {
+                        self.controls.push_back(gap_control(&topic, gap));
+                    }
+                    break;
+                }
+                Next::CaughtUp => {
+                    self.behind -= 1;
+                    if self.behind == 0 && self.asked_for_history() {
+                        self.controls.push_back(Control::CaughtUp(proto::CaughtUp {}));
+                        break;
+                    }
+                }
+                Next::Read => {
+                    self.to_read.push_back(number);
+                    self.end_turn();
+                }
+                Next::Nothing => self.end_turn(),
+            }
+        }
+        parts
+    }
+
+    fn end_turn(&mut self) {
+        let number = self.turns.pop_front().expect("a topic whose turn it is");
+        self.followed_mut(number).has_turn = false;
+        self.turn_left = TURN_BYTES;
+    }
+
+    fn asked_for_history(&self) -> bool {
+        self.request.start.is_some() || !self.request.resume.is_empty()
+    }
+
+    // ---- controls
+
+    fn opened(&mut self, broker_id: &str, literals: usize) {
+        let positions = self.followed[..literals].iter().flatten();
+        let positions = positions.map(|followed| told(followed.member.topic(), followed.at));
+        self.controls.push_back(Control::Opened(proto::Opened {
+            subscription_id: self.id.clone(),
+            broker_id: broker_id.to_owned(),
+            positions: positions.collect(),
+            heartbeat_interval: Some(duration(self.heartbeat_interval)),
+        }));
+        if self.followed.len() > literals {
+            // Where the topics of the patterns begin: a client cut off before the first
+            // heartbeat could not come back to them otherwise.
+            self.heartbeat();
+        }
+        if self.behind == 0 && self.asked_for_history() {
+            self.controls.push_back(Control::CaughtUp(proto::CaughtUp {}));
+        }
+    }
+
+    /// Silence ends it. Where there are places or new topics to tell of it is due in any case: a
+    /// busy topic must not keep back where the others are.
+    fn heartbeat_at(&self) -> Instant {
+        let waits =
+            self.has_patterns || self.followed.iter().flatten().any(|followed| followed.untold);
+        let since = if waits { self.last_heartbeat } else { self.last_frame };
+        since + self.heartbeat_interval
+    }
+
+    fn heartbeat(&mut self) {
+        self.last_heartbeat = Instant::now();
+        let mut positions = Vec::new();
+        let mut buffered_events = 0;
+        for followed in self.followed.iter_mut().flatten() {
+            buffered_events += followed.lag();
+            if std::mem::take(&mut followed.untold) {
+                positions.push(told(followed.member.topic(), followed.at));
+            }
+        }
+        let mut chunks: Vec<_> = positions.chunks(HEARTBEAT_POSITIONS_MAX).collect();
+        let last = chunks.pop().unwrap_or_default();
+        let heartbeat = |time_us: u64, positions: &[proto::Position]| {
+            Control::Heartbeat(proto::Heartbeat {
+                time: (time_us > 0).then(|| timestamp_us(time_us)),
+                positions: positions.to_vec(),
+                buffered_events,
+                backend_down_since: self.down_since_us.map(timestamp_us),
+            })
+        };
+        // The time says that every topic before it is known to the client: not before the last.
+        self.controls.extend(chunks.into_iter().map(|chunk| heartbeat(self.told_us, chunk)));
+        self.controls.push_back(heartbeat(self.known_us, last));
+        self.told_us = self.known_us;
+    }
+
+    fn go_away(&mut self, until: Instant, why: proto::go_away::Reason, error: SubscribeError) {
+        self.heartbeat();
+        let grace = until.saturating_duration_since(Instant::now());
+        self.controls.push_back(Control::GoAway(proto::GoAway {
+            grace: Some(duration(grace)),
+            reason: why.into(),
+        }));
+        if self.ending.as_ref().is_none_or(|(at, _)| until < *at) {
+            self.ending = Some((until, error));
+        }
+    }
+}
+
+/// Tries again until the backend answers. What it refuses it would refuse again.
+async fn persist<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, BackendError>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    const DELAY_MAX: Duration = Duration::from_secs(1);
+    let mut delay = Duration::from_millis(50);
+    loop {
+        match attempt().await {
+            Ok(answer) => return Ok(answer),
+            Err(error @ BackendError::Refused { .. }) => return Err(error),
+            Err(
+                BackendError::Unavailable { .. }
+                | BackendError::Failover { .. }
+                | BackendError::Full { .. }
+                | BackendError::Overloaded { .. }
+                | BackendError::Timeout { .. }
+                | BackendError::OutcomeUnknown { .. },
+            ) => (),
+        }
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(DELAY_MAX);
+    }
+}
+
+/// Give or take a tenth, so that streams that began together do not end together.
+fn jittered(age: Duration) -> Duration {
+    let random = Uuid::now_v7().as_u64_pair().1 % 2001;
+    age.mul_f64(0.9 + random as f64 / 10_000.0)
+}
+
+fn told(topic: &Topic, position: Position) -> proto::Position {
+    proto::Position { topic: topic.to_string(), epoch: position.epoch, sequence: position.sequence }
+}
+
+fn gap_control(topic: &Topic, gap: Gap) -> Control {
+    use proto::gap::Reason;
+    let reason = match gap.reason {
+        GapReason::SlowConsumer => Reason::SlowConsumer,
+        GapReason::BackendDisconnect => Reason::BackendDisconnect,
+        GapReason::Retention => Reason::Retention,
+        GapReason::EpochChanged => Reason::EpochChanged,
+        GapReason::Undecodable => Reason::Undecodable,
+    };
+    Control::Gap(proto::Gap {
+        after: Some(told(topic, gap.after)),
+        until: Some(told(topic, gap.until)),
+        missed: gap.missed,
+        reason: reason.into(),
+    })
+}
+
+fn duration(duration: Duration) -> prost_types::Duration {
+    duration.try_into().expect("no duration of ours is longer than 10,000 years")
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id)
+            .field("client_name", &self.request.client_name)
+            .field("topics", &self.numbers.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,400 @@
+//! The contract of a backend, run against each there is. Topics are named per test, so that one
+//! store may serve all of them.
+
+use std::{sync::Arc, time::Duration};
+
+use tidings::{
+    backend::{
+        Appended, Backend, Batch, Entry, Feed, News, TopicSettings,
+        memory::Memory,
+        redis::{Redis, RedisConfig, Rules},
+        replay::{Bound, Progress, Replay, Told},
+    },
+    event::{Defaults, Event, admit},
+    position::{GapReason, Position, Start},
+    proto,
+    topic::Topic,
+};
+
+use crate::support::{
+    in_process::topic,
+    redis::{Persistence, RedisServer},
+};
+
+/// Opens a backend; a second call may meet what the first one stored.
+type Opened = (Arc<dyn Backend>, Feed);
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn events(ids: impl IntoIterator<Item = u64>) -> Vec<Event> {
+    let defaults =
+        Defaults { source: "/test", event_type: None, now: std::time::SystemTime::UNIX_EPOCH };
+    let event = |id: u64| proto::Event { id: id.to_string(), ..Default::default() };
+    ids.into_iter().map(|id| admit(event(id), &defaults).expect("admitted")).collect()
+}
+
+fn settings() -> Arc<TopicSettings> {
+    Arc::default()
+}
+
+async fn store(backend: &Arc<dyn Backend>, topic: &Topic, count: u64) -> Appended {
+    backend.append(topic, &settings(), events(0..count)).await.expect("stored")
+}
+
+/// The next news of one topic.
+async fn news_of(feed: &mut Feed, wanted: &Topic) -> News {
+    let next = async {
+        loop {
+            let news = feed.recv().await.expect("the feed goes on");
+            match &news {
+                News::Attached { topic, .. }
+                | News::Stored { topic, .. }
+                | News::Lost { topic, .. }
+                | News::Raw { topic, .. }
+                | News::Appeared { topic, .. }
+                    if topic == wanted =>
+                {
+                    return news;
+                }
+                News::Attached { .. }
+                | News::Stored { .. }
+                | News::Lost { .. }
+                | News::Raw { .. }
+                | News::Appeared { .. }
+                | News::Clock { .. }
+                | News::Down { .. }
+                | News::Up => (),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next).await.expect("news within ten seconds")
+}
+
+async fn stored(feed: &mut Feed, topic: &Topic) -> Batch {
+    match news_of(feed, topic).await {
+        News::Stored { batch, .. } => batch,
+        other => panic!("{other:?} instead of a batch"),
+    }
+}
+
+async fn attached(feed: &mut Feed, topic: &Topic) -> Position {
+    match news_of(feed, topic).await {
+        News::Attached { at, .. } => at,
+        other => panic!("{other:?} instead of the beginning of the chain"),
+    }
+}
+
+/// Everything from `at` to the present.
+async fn history(backend: &Arc<dyn Backend>, topic: &Topic, at: Position) -> Vec<Told> {
+    let mut replay = Replay::new(at, Bound::Present { heard: None }, GapReason::Retention);
+    let mut told = Vec::new();
+    loop {
+        let page = backend.read(topic, replay.at()).await.expect("a page");
+        match replay.take(page, &mut told) {
+            Progress::More => (),
+            Progress::Done => return told,
+            Progress::RolledBack => panic!("{topic} went back in time"),
+        }
+    }
+}
+
+pub async fn sequences_rise_by_one_within_an_epoch(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let orders = topic("contract.sequences");
+    let first = store(&backend, &orders, 3).await;
+    let second = store(&backend, &orders, 2).await;
+    assert!(first.first.epoch > 0);
+    assert_eq!(first.first.sequence, 1);
+    assert_eq!(second.first, Position::new(first.first.epoch, 4));
+    assert!(second.publish_time_us >= first.publish_time_us);
+}
+
+pub async fn the_feed_is_a_chain_from_where_it_was_attached(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.chain");
+    let before = store(&backend, &orders, 2).await;
+    let attachment = backend.attach(&orders, &settings()).await.expect("attached");
+    let mut at = attached(&mut feed, &orders).await;
+    assert_eq!(at, Position::new(before.first.epoch, 2));
+    for count in 1..=20 {
+        let appended = store(&backend, &orders, count).await;
+        // Batches of several publishes may be told together, but never out of line.
+        while !at.has_reached(appended.first) {
+            let batch = stored(&mut feed, &orders).await;
+            assert_eq!(batch.before(), at);
+            at = batch.last();
+        }
+    }
+    drop(attachment);
+}
+
+pub async fn a_topic_that_is_born_while_attached_begins_without_a_gap(
+    make: impl AsyncFn() -> Opened,
+) {
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.born");
+    let _attachment = backend.attach(&orders, &settings()).await.expect("attached");
+    assert_eq!(attached(&mut feed, &orders).await, Position::BEGINNING);
+    let page = backend.read(&orders, Position::BEGINNING).await.expect("a page");
+    assert_eq!(page.last, None, "attaching created the topic");
+    let appended = store(&backend, &orders, 1).await;
+    let batch = stored(&mut feed, &orders).await;
+    assert_eq!((batch.epoch, batch.first), (appended.first.epoch, 1));
+}
+
+pub async fn concurrent_publishes_are_stored_whole_and_told_in_order(
+    make: impl AsyncFn() -> Opened,
+) {
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.concurrent");
+    let _attachment = backend.attach(&orders, &settings()).await.expect("attached");
+    let mut at = attached(&mut feed, &orders).await;
+    let publishers: Vec<_> = (0..20)
+        .map(|_| {
+            let (backend, orders) = (backend.clone(), orders.clone());
+            tokio::spawn(async move { store(&backend, &orders, 7).await })
+        })
+        .collect();
+    let mut firsts = Vec::new();
+    for publisher in publishers {
+        firsts.push(publisher.await.expect("stored").first.sequence);
+    }
+    firsts.sort_unstable();
+    assert_eq!(firsts, (0..20).map(|n| n * 7 + 1).collect::<Vec<_>>());
+    while at.sequence < 140 {
+        let batch = stored(&mut feed, &orders).await;
+        assert!(batch.before() == at || at.is_beginning());
+        at = batch.last();
+    }
+}
+
+pub async fn history_is_what_was_stored(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let orders = topic("contract.history");
+    let mut first = None;
+    for number in 0..200 {
+        let batch = backend.append(&orders, &settings(), events([number, number])).await;
+        first.get_or_insert(batch.expect("stored").first);
+    }
+    let epoch = first.expect("stored").epoch;
+    let told = history(&backend, &orders, Position::new(epoch, 101)).await;
+    let mut at = 101;
+    for told in told {
+        let Told::Batch(batch) = told else { panic!("{told:?} where nothing is lost") };
+        assert_eq!((batch.epoch, batch.first), (epoch, at + 1));
+        at = batch.last().sequence;
+    }
+    assert_eq!(at, 400);
+    let page = backend.read(&orders, Position::new(epoch, 400)).await.expect("a page");
+    assert_eq!((page.last, page.complete), (Some(Position::new(epoch, 400)), true));
+    assert!(history(&backend, &orders, Position::new(epoch, 400)).await.is_empty());
+    let none = backend.read(&topic("contract.none"), Position::BEGINNING).await.expect("a page");
+    assert!(none.last.is_none() && none.entries.is_empty() && none.complete);
+}
+
+pub async fn the_beginning_is_another_history(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let orders = topic("contract.beginning");
+    let epoch = store(&backend, &orders, 3).await.first.epoch;
+    for at in [Position::BEGINNING, Position::new(1, 7), Position::new(u64::MAX, 1)] {
+        let told = history(&backend, &orders, at).await;
+        let [Told::Gap(gap), Told::Batch(batch)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((gap.after, gap.until, gap.missed), (at, Position::new(epoch, 0), None));
+        assert_eq!((batch.first, batch.events.len()), (1, 3));
+    }
+}
+
+pub async fn what_is_trimmed_is_a_gap_with_its_size(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let orders = topic("contract.trimmed");
+    let few = Arc::new(TopicSettings { history_events: 10, ..TopicSettings::default() });
+    let mut epoch = 0;
+    for number in 0..1000 {
+        let appended = backend.append(&orders, &few, events([number])).await.expect("stored");
+        epoch = appended.first.epoch;
+    }
+    let told = history(&backend, &orders, Position::new(epoch, 1)).await;
+    let Told::Gap(gap) = &told[0] else { panic!("{:?} is kept", told[0]) };
+    let first = backend.seek(&orders, Start::Earliest).await.expect("a place");
+    assert_eq!((gap.until, gap.missed), (first, Some(first.sequence - 1)));
+    assert!(first.sequence <= 990, "fewer are kept than were asked for");
+    assert!(told[1..].iter().all(|told| matches!(told, Told::Batch(_))));
+}
+
+pub async fn places_are_found_without_a_gap(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let orders = topic("contract.seek");
+    for start in [Start::Now, Start::Earliest, Start::Last(3), Start::Time(0)] {
+        let place = backend.seek(&orders, start).await.expect("a place");
+        assert_eq!(place, Position::BEGINNING);
+    }
+    let early = store(&backend, &orders, 2).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let late = store(&backend, &orders, 2).await;
+    assert!(late.publish_time_us > early.publish_time_us);
+    for (start, expected) in [
+        (Start::Now, 4),
+        (Start::Earliest, 0),
+        (Start::Last(0), 4),
+        (Start::Last(2), 2),
+        (Start::Last(100), 0),
+        (Start::Time(late.publish_time_us), 2),
+        (Start::Time(early.publish_time_us), 0),
+        (Start::Time(late.publish_time_us + 60_000_000), 4),
+        (Start::Ago(Duration::from_secs(3600)), 0),
+        (Start::Ago(Duration::ZERO), 4),
+    ] {
+        let place = backend.seek(&orders, start).await.expect("a place");
+        assert_eq!(place, Position::new(late.first.epoch, expected), "{start:?}");
+    }
+}
+
+pub async fn topics_that_appear_are_told_to_who_watches(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let (old, new) = (topic("contract.old"), topic("contract.new"));
+    store(&backend, &old, 1).await;
+    assert!(backend.watch_topics().await.expect("topics").contains(&old));
+    let born = store(&backend, &new, 1).await;
+    match news_of(&mut feed, &new).await {
+        News::Appeared { epoch, .. } => assert_eq!(epoch, born.first.epoch),
+        other => panic!("{other:?} instead of its birth"),
+    }
+    assert!(backend.watch_topics().await.expect("topics").contains(&new));
+}
+
+pub async fn after_a_check_the_feed_has_what_was_stored(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.check");
+    let _attachment = backend.attach(&orders, &settings()).await.expect("attached");
+    attached(&mut feed, &orders).await;
+    let appended = store(&backend, &orders, 3).await;
+    backend.check(&orders).await.expect("checked");
+    let mut last = Position::BEGINNING;
+    while let Ok(news) = feed.try_recv() {
+        if let News::Stored { topic, batch } = news
+            && topic == orders
+        {
+            last = batch.last();
+        }
+    }
+    assert_eq!(last, Position::new(appended.first.epoch, 3));
+}
+
+pub async fn a_topic_that_nobody_holds_is_told_no_more_and_may_be_attached_again(
+    make: impl AsyncFn() -> Opened,
+) {
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.again");
+    let attachment = backend.attach(&orders, &settings()).await.expect("attached");
+    attached(&mut feed, &orders).await;
+    store(&backend, &orders, 1).await;
+    stored(&mut feed, &orders).await;
+    drop(attachment);
+    let last = store(&backend, &orders, 1).await;
+    let _attachment = backend.attach(&orders, &settings()).await.expect("attached again");
+    // What was stored in between is told before the new beginning, or after it.
+    let (mut begun, mut told) = (false, Position::BEGINNING);
+    while !(begun && told == last.first) {
+        match news_of(&mut feed, &orders).await {
+            News::Stored { batch, .. } => told = batch.last(),
+            News::Attached { at, .. } => (begun, told) = (true, at),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub async fn the_time_is_told(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let appended = store(&backend, &topic("contract.time"), 1).await;
+    let clock = async {
+        loop {
+            if let Some(News::Clock { time_us }) = feed.recv().await
+                && time_us >= appended.publish_time_us
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, clock).await.expect("a clock that goes on");
+}
+
+pub async fn each_life_begins_with_its_fence(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let orders = topic("contract.fence");
+    let epoch = store(&backend, &orders, 1).await.first.epoch;
+    let page = backend.read(&orders, Position::BEGINNING).await.expect("a page");
+    assert_eq!(page.entries.first(), Some(&Entry::Fence { epoch, created: true }));
+    let page = backend.read(&orders, Position::new(epoch, 0)).await.expect("a page");
+    let batches = page.entries.iter().filter(|entry| matches!(entry, Entry::Batch(_)));
+    assert_eq!(batches.count(), 1);
+}
+
+/// Where a backend of the suite keeps its events, for as long as one test.
+struct InMemory;
+
+impl InMemory {
+    async fn start() -> InMemory {
+        InMemory
+    }
+
+    async fn open(&self) -> Opened {
+        let (memory, feed) = Memory::open();
+        (Arc::new(memory) as Arc<dyn Backend>, feed)
+    }
+}
+
+struct OnRedis(RedisServer);
+
+impl OnRedis {
+    async fn start() -> OnRedis {
+        OnRedis(RedisServer::start(Persistence::None).await)
+    }
+
+    async fn open(&self) -> Opened {
+        let config = RedisConfig {
+            url: self.0.url(),
+            ca: None,
+            broker_id: "contract".into(),
+            channel_prefix: String::new(),
+            rules: Rules::default(),
+        };
+        let (redis, feed) = Redis::open(&config).await.expect("a usable redis");
+        (Arc::new(redis) as Arc<dyn Backend>, feed)
+    }
+}
+
+/// Runs every rule of the contract against each backend, each as a test of its own.
+macro_rules! contract {
+    ([$($rule:ident),* $(,)?]) => {
+        contract!(memory, InMemory, [$($rule),*]);
+        contract!(redis, OnRedis, [$($rule),*]);
+    };
+    ($backend:ident, $place:ident, [$($rule:ident),*]) => {
+        mod $backend {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $rule() {
+                    let place = $place::start().await;
+                    super::$rule(async || place.open().await).await;
+                }
+            )*
+        }
+    };
+}
+
+contract!([
+    sequences_rise_by_one_within_an_epoch,
+    the_feed_is_a_chain_from_where_it_was_attached,
+    a_topic_that_is_born_while_attached_begins_without_a_gap,
+    concurrent_publishes_are_stored_whole_and_told_in_order,
+    history_is_what_was_stored,
+    the_beginning_is_another_history,
+    what_is_trimmed_is_a_gap_with_its_size,
+    places_are_found_without_a_gap,
+    topics_that_appear_are_told_to_who_watches,
+    after_a_check_the_feed_has_what_was_stored,
+    a_topic_that_nobody_holds_is_told_no_more_and_may_be_attached_again,
+    the_time_is_told,
+    each_life_begins_with_its_fence,
+]);

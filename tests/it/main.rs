@@ -1,0 +1,36 @@
+//! The integration tests: one binary, a module per behaviour.
+//!
+//! They use the gRPC API, real processes and a real Redis on loopback, nothing inside the crate but
+//! its messages and clients. What needs Redis starts one; where `redis-server` is missing the test
+//! fails and says how to install it.
+#![allow(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_debug_implementations,
+    reason = "tests fail by panicking, report by printing, and see real processes by the real clock"
+)]
+
+mod backend;
+mod checker;
+mod delivery;
+mod delivery_on_redis;
+mod errors;
+mod faults;
+mod faulty_path;
+mod hub;
+mod live;
+mod orders;
+mod patterns;
+mod planted;
+mod program;
+mod readme;
+mod redis_addresses;
+mod redis_protocol;
+mod redis_races;
+mod serving;
+mod support;
+mod trials;

@@ -1,0 +1,504 @@
+//! The failing sequences that the protocol with Redis was designed against, each on a real Redis:
+//! what a broker is told, and what its feed tells.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tidings::{
+    backend::{
+        Backend, BackendError, BridgeMode, Entry, News, TopicSettings,
+        redis::{OpenError, Redis},
+    },
+    event::{Defaults, admit},
+    position::{Position, Start},
+    proto::{self, event::Payload},
+    topic::Topic,
+};
+
+use crate::support::{
+    backend::{
+        Broker, HASH, PATIENCE, STREAM, Told, bridged, config, event, gaps, ids, live, orders,
+    },
+    eventually,
+    redis::{Persistence, RedisServer, Reply},
+};
+
+#[tokio::test]
+async fn the_first_batch_of_a_topic_is_no_gap_for_who_waited_for_it() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let other = Broker::open(&server, "b").await;
+    other.append(&orders(), "1").await;
+    let told = broker.told_until_event("1").await;
+    assert_eq!(gaps(&told), []);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_and_begun_again_is_no_gap_for_who_heard_all_of_it() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let first = broker.append(&orders(), "1").await;
+    broker.told_until_event("1").await;
+    server.del(&[HASH, STREAM]).await;
+    broker.redis.check(&orders()).await.unwrap();
+    let second = broker.append(&orders(), "2").await;
+    assert_ne!(first.first.epoch, second.first.epoch);
+    let told = broker.told_until_event("2").await;
+    assert_eq!(gaps(&told), []);
+}
+
+#[tokio::test]
+async fn an_epoch_below_ours_is_another_history_and_is_followed() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let ours = broker.append(&orders(), "1").await.first.epoch;
+    broker.told_until_event("1").await;
+    // Another broker, behind a clock that was set back, began the topic again.
+    let lower = (ours - 1_000_000).to_string();
+    let Reply::Text(replid) = server.command(&["HGET", HASH, "replid"]).await else {
+        panic!("no replication id")
+    };
+    server.del(&[HASH, STREAM]).await;
+    server.command(&["XADD", STREAM, &format!("{lower}-0"), "why", "created", "t", "1"]).await;
+    let hash = ["epoch", &lower, "last", "0", "clock", "1", "replid", &replid];
+    let more = ["mode", "live", "history", "1000", "version", "1", "lives", ""];
+    server.command(&[&["HSET", HASH][..], &hash, &more].concat()).await;
+    let other = Broker::open(&server, "b").await;
+    let appended = other.append(&orders(), "2").await;
+    assert_eq!(appended.first.epoch.to_string(), lower, "the other broker knows nothing of ours");
+    let told = broker.told_until_event("2").await;
+    // Nothing was heard of its beginning: it has to be announced.
+    assert_eq!(gaps(&told).len(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_publisher_with_a_stale_view_opens_the_topic_again() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let first = broker.append(&orders(), "1").await;
+    server.command(&["HINCRBY", HASH, "version", "1"]).await;
+    let second = broker.append(&orders(), "2").await;
+    assert_eq!(second.first, Position::new(first.first.epoch, 2));
+}
+
+#[tokio::test]
+async fn a_position_given_twice_is_an_unknown_outcome_and_a_new_epoch() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let mut last = broker.append(&orders(), "1").await;
+    for id in ["2", "3", "4"] {
+        last = broker.append(&orders(), id).await;
+    }
+    broker.told_until_event("4").await;
+    // Redis went back in time behind connections that live on.
+    let epoch = last.first.epoch;
+    server.command(&["XDEL", STREAM, &format!("{epoch}-3"), &format!("{epoch}-4")]).await;
+    server.command(&["XSETID", STREAM, &format!("{epoch}-2")]).await;
+    server.command(&["HSET", HASH, "last", "2"]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("5")]).await;
+    assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
+    let after = broker.append(&orders(), "6").await;
+    assert_ne!(after.first.epoch, epoch);
+    let told = broker.told_until_event("6").await;
+    assert!(!gaps(&told).is_empty(), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_live_batch_below_what_was_heard_proves_a_rollback() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let other = Broker::open(&server, "b").await;
+    let mut last = other.append(&orders(), "1").await;
+    for id in ["2", "3", "4"] {
+        last = other.append(&orders(), id).await;
+    }
+    broker.told_until_event("4").await;
+    let epoch = last.first.epoch;
+    server.command(&["XDEL", STREAM, &format!("{epoch}-3"), &format!("{epoch}-4")]).await;
+    server.command(&["XSETID", STREAM, &format!("{epoch}-2")]).await;
+    server.command(&["HSET", HASH, "last", "2"]).await;
+    // A broker that knows nothing publishes into the life that went back.
+    let third = Broker::open(&server, "c").await;
+    let reused = third.append(&orders(), "5").await;
+    assert_eq!(reused.first, Position::new(epoch, 3));
+    let told = broker.told_until(|told| matches!(told, Told::Lost(_))).await;
+    let gap = gaps(&told)[0];
+    assert_eq!(gap.after, Position::new(epoch, 4));
+    assert_ne!(gap.until.epoch, epoch);
+}
+
+#[tokio::test]
+async fn how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settings() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let long = Arc::new(TopicSettings { history_events: 5000, ..Default::default() });
+    broker.redis.append(&orders(), &long, vec![event("0")]).await.unwrap();
+    let other = Broker::open(&server, "b").await;
+    for round in 0..30 {
+        let events = (0..100).map(|i| event(&format!("{round}-{i}"))).collect();
+        other.redis.append(&orders(), &live(), events).await.unwrap();
+    }
+    let first = other.redis.seek(&orders(), Start::Earliest).await.unwrap();
+    assert_eq!(first.sequence, 0, "3,001 events are fewer than 5,000");
+}
+
+#[tokio::test]
+async fn at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let short = Arc::new(TopicSettings { history_events: 100, ..Default::default() });
+    let mut last = 0;
+    for round in 0..40 {
+        let size = if round % 4 == 0 { 1000 } else { 1 };
+        let events: Vec<_> = (0..size).map(|i| event(&format!("{round}-{i}"))).collect();
+        let appended = broker.redis.append(&orders(), &short, events).await.unwrap();
+        last = appended.first.sequence + size - 1;
+        let first = broker.redis.seek(&orders(), Start::Earliest).await.unwrap();
+        let kept = last - first.sequence;
+        assert!(last.min(100) <= kept, "only {kept} of {last} are kept");
+    }
+    let first = broker.redis.seek(&orders(), Start::Earliest).await.unwrap();
+    assert!(last - first.sequence <= 100 + 2 * 1000, "{} kept", last - first.sequence);
+}
+
+#[tokio::test]
+async fn the_history_is_bounded_in_bytes_too() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let small = Arc::new(TopicSettings { history_bytes: 1 << 20, ..Default::default() });
+    for _ in 0..40 {
+        let defaults = Defaults { source: "/test", event_type: None, now: SystemTime::now() };
+        let payload = Some(Payload::Data(vec![7; 100_000].into()));
+        let event = admit(proto::Event { payload, ..Default::default() }, &defaults).unwrap();
+        broker.redis.append(&orders(), &small, vec![event]).await.unwrap();
+        let Reply::Integer(entries) = server.command(&["XLEN", STREAM]).await else {
+            panic!("no length")
+        };
+        assert!(entries <= 13, "{entries} entries of 100 kB are kept");
+    }
+}
+
+#[tokio::test]
+async fn a_new_epoch_does_not_trim_the_history_of_the_one_before() {
+    let mut server = RedisServer::start(Persistence::AofAlways).await;
+    let broker = Broker::open(&server, "a").await;
+    let first = broker.append(&orders(), "0").await;
+    for round in 0..6 {
+        let events = (0..100).map(|i| event(&format!("{round}-{i}"))).collect();
+        broker.redis.append(&orders(), &live(), events).await.unwrap();
+    }
+    server.restart().await;
+    let second = broker.append(&orders(), "a").await;
+    broker.append(&orders(), "b").await;
+    assert_ne!(first.first.epoch, second.first.epoch);
+    let page = broker.redis.read(&orders(), Position::BEGINNING).await.unwrap();
+    let events = |epoch: u64| -> usize {
+        let count = |entry: &Entry| match entry {
+            Entry::Batch(batch) if batch.epoch == epoch => batch.events.len(),
+            Entry::Batch(_) | Entry::Fence { .. } | Entry::Undecodable { .. } => 0,
+        };
+        page.entries.iter().map(count).sum()
+    };
+    assert_eq!((events(first.first.epoch), events(second.first.epoch)), (601, 2));
+}
+
+#[tokio::test]
+async fn what_is_read_from_history_is_what_was_heard_live() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let appended = broker.append(&orders(), "1").await;
+    let heard = loop {
+        if let News::Stored { batch, .. } = broker.feed.recv().await.unwrap() {
+            break batch;
+        }
+    };
+    let page = broker.redis.read(&orders(), Position::BEGINNING).await.unwrap();
+    assert!(page.entries.contains(&Entry::Batch(heard.clone())), "{page:?}");
+    assert_eq!(heard.publish_time_us, appended.publish_time_us);
+}
+
+#[tokio::test]
+async fn a_redis_that_lets_a_script_run_only_half_is_refused_at_the_start() {
+    let server = RedisServer::start(Persistence::None).await;
+    let rules = ["on", ">secret", "~*", "&*", "+@all", "-hset"];
+    server.command(&[&["ACL", "SETUSER", "half"][..], &rules].concat()).await;
+    let url = format!("redis://half:secret@127.0.0.1:{}", server.port());
+    let refused = Redis::open(&config(&url, "a")).await.expect_err("refused");
+    assert!(matches!(refused, OpenError::Unfit { .. }), "{refused}");
+    assert!(!refused.to_string().contains("secret"), "{refused}");
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_loaded_again_in_place() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    server.command(&["SCRIPT", "FLUSH"]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+    assert_eq!(answer.unwrap().first.sequence, 2);
+}
+
+#[tokio::test]
+async fn two_deployments_on_one_redis_do_not_hear_each_other() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut ours = Broker::open_at(&format!("{}/0", server.url()), "a").await;
+    let theirs = Broker::open_at(&format!("{}/5", server.url()), "b").await;
+    ours.attach(&orders(), &bridged(BridgeMode::Off)).await;
+    theirs.append(&orders(), "theirs").await;
+    ours.append(&orders(), "ours").await;
+    let told = ours.told_until_event("ours").await;
+    assert_eq!((gaps(&told), ids(&told)), (vec![], vec!["ours".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_forged_batch_moves_nobody() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    broker.append(&orders(), "1").await;
+    let Reply::Text(store) = server.command(&["HGET", "td:_tidings.deployment", "id"]).await else {
+        panic!("no deployment")
+    };
+    // With Lua: the epoch's bytes are no text.
+    let forge = "return redis.call('PUBLISH', 'td:{orders}:c', '\\245\\84\\68\\1\\9' \
+                 .. struct.pack('<I8', 1) .. '\\25' .. struct.pack('<I8', 2^52) \
+                 .. '\\42' .. string.char(#ARGV[1]) .. ARGV[1] .. '\\122\\2\\10\\0')";
+    server.command(&["EVAL", forge, "0", &store]).await;
+    for noise in ["", "x", "{}", "\u{1}"] {
+        server.command(&["PUBLISH", "td:{orders}:c", noise]).await;
+    }
+    broker.append(&orders(), "2").await;
+    let told = broker.told_until_event("2").await;
+    assert_eq!((gaps(&told), ids(&told)), (vec![], vec!["1".to_owned(), "2".to_owned()]));
+}
+
+#[tokio::test]
+async fn hostile_entries_in_the_stream_are_a_gap_and_never_more() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let epoch = broker.append(&orders(), "1").await.first.epoch;
+    broker.told_until_event("1").await;
+    for (sequence, fields) in [(2, vec!["e", "\u{1}garbage"]), (3, vec!["x", "y", "n", "1"])] {
+        let id = format!("{epoch}-{sequence}");
+        server.command(&[&["XADD", STREAM, &id][..], &fields].concat()).await;
+    }
+    server.command(&["HSET", HASH, "last", "3"]).await;
+    broker.append(&orders(), "4").await;
+    let told = broker.told_until_event("4").await;
+    let missed: u64 = gaps(&told).iter().filter_map(|gap| gap.missed).sum();
+    assert_eq!(missed, 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_deleted_hash_over_a_living_stream_does_not_stop_the_topic() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let first = broker.append(&orders(), "1").await;
+    server.del(&[HASH]).await;
+    let other = Broker::open(&server, "b").await;
+    let second = other.append(&orders(), "2").await;
+    assert!(first.first.epoch < second.first.epoch);
+}
+
+#[tokio::test]
+async fn epochs_never_collide_however_fast_topics_begin() {
+    let server = RedisServer::start(Persistence::None).await;
+    let (a, b) = (Broker::open(&server, "a").await, Broker::open(&server, "b").await);
+    let mut epochs = std::collections::HashSet::new();
+    for round in 0..50 {
+        let broker = if round % 2 == 0 { &a } else { &b };
+        let appended = broker.append(&orders(), &round.to_string()).await;
+        assert_eq!(appended.first.sequence, 1);
+        assert!(epochs.insert(appended.first.epoch), "epoch given twice");
+        server.flushall().await;
+    }
+}
+
+#[tokio::test]
+async fn a_first_replica_renames_the_history_and_nobody_is_told_of_a_gap() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let before = broker.append(&orders(), "1").await;
+    let replid = |info: String| {
+        info.lines().find_map(|line| line.strip_prefix("master_replid:").map(str::to_owned))
+    };
+    let id = replid(server.info("replication").await);
+    let replica = RedisServer::start(Persistence::None).await;
+    replica.replicaof(Some(server.port())).await;
+    eventually("the replication id changed", PATIENCE, || async {
+        replid(server.info("replication").await) != id
+    })
+    .await;
+    assert!(replica.in_sync().await);
+    // Until the broker has looked twice.
+    let renamed = tokio::time::Instant::now() + Duration::from_secs(2);
+    tokio::time::sleep_until(renamed).await;
+    let mut other: Topic = "other".parse().unwrap();
+    broker.append(&other, "x").await;
+    let after = broker.append(&orders(), "2").await;
+    assert_eq!(after.first.epoch, before.first.epoch);
+    let told = broker.told_until_event("2").await;
+    assert_eq!(gaps(&told), []);
+    // What is opened only now belongs to the same history.
+    other = orders();
+    broker.attach(&other, &live()).await;
+    assert_eq!(broker.append(&orders(), "3").await.first.epoch, before.first.epoch);
+}
+
+#[tokio::test]
+async fn a_demoted_primary_is_never_answered_as_a_success() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    let primary = RedisServer::start(Persistence::None).await;
+    server.replicaof(Some(primary.port())).await;
+    assert!(server.in_sync().await);
+    let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+    assert!(
+        matches!(answer, Err(BackendError::Failover { .. } | BackendError::Unavailable { .. })),
+        "{answer:?}"
+    );
+    server.replicaof(None).await;
+    broker.append(&orders(), "3").await;
+}
+
+#[tokio::test]
+async fn a_restart_that_forgot_is_told_also_where_nobody_publishes() {
+    let mut server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let last = broker.append(&orders(), "1").await;
+    broker.told_until_event("1").await;
+    server.restart().await;
+    let told = broker.told_until(|told| matches!(told, Told::Lost(_))).await;
+    assert_eq!(gaps(&told)[0].after, last.first);
+}
+
+#[tokio::test]
+async fn a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch() {
+    let mut server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    broker.append(&orders(), "1").await;
+    server.command(&["SAVE"]).await;
+    let lost = broker.append(&orders(), "2").await;
+    broker.told_until_event("2").await;
+    server.restart().await;
+    let again = broker.append(&orders(), "3").await;
+    assert_ne!(again.first.epoch, lost.first.epoch);
+    let told = broker.told_until_event("3").await;
+    assert!(!gaps(&told).is_empty(), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_an_unknown_outcome_and_the_next_publish_waits_for_nothing() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    server.sigstop();
+    let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+    assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
+    // The connection is closed: nothing is sent behind a command that may still be carried out.
+    let answer = broker.redis.append(&orders(), &live(), vec![event("3")]).await;
+    assert!(matches!(answer, Err(BackendError::Unavailable { .. })), "{answer:?}");
+    server.sigcont();
+    broker.append(&orders(), "4").await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_followed_is_not_forgotten_and_one_that_is_not_is() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    let short = Arc::new(TopicSettings { idle: Duration::from_secs(4), ..Default::default() });
+    let other: Topic = "other".parse().unwrap();
+    let elsewhere = Broker::open(&server, "b").await;
+    broker.attach(&orders(), &short).await;
+    for topic in [orders(), other] {
+        elsewhere.redis.append(&topic, &short, vec![event("1")]).await.unwrap();
+    }
+    elsewhere.redis.close().await;
+    eventually("the other topic is forgotten", PATIENCE, || async {
+        server.command(&["EXISTS", "td:{other}:m", "td:{other}:s"]).await == Reply::Integer(0)
+    })
+    .await;
+    assert_eq!(server.command(&["EXISTS", HASH, STREAM]).await, Reply::Integer(2));
+}
+
+#[tokio::test]
+async fn what_is_copied_to_the_bridges_channel_does_not_come_back() {
+    for mode in [BridgeMode::Raw, BridgeMode::CloudEventsJson] {
+        let server = RedisServer::start(Persistence::None).await;
+        let settings = bridged(mode);
+        let (mut a, mut b) = (Broker::open(&server, "a").await, Broker::open(&server, "b").await);
+        a.attach(&orders(), &settings).await;
+        b.attach(&orders(), &settings).await;
+        for round in 0..50 {
+            let events = (0..3).map(|i| event(&format!("{round}-{i}"))).collect();
+            a.redis.append(&orders(), &settings, events).await.unwrap();
+            // The same bytes as one of the copies, from a client that means them.
+            server.command(&["PUBLISH", "orders", "data of 0-0"]).await;
+        }
+        a.redis.append(&orders(), &settings, vec![event("end")]).await.unwrap();
+        for broker in [&mut a, &mut b] {
+            let told = broker.told_until_event("end").await;
+            let raw = told.iter().filter(|told| matches!(told, Told::Raw(_))).count();
+            assert_eq!((ids(&told).len(), raw, gaps(&told)), (151, 50, vec![]), "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_index_names_a_topic_before_it_exists_and_tells_who_watches() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    let other = Broker::open(&server, "b").await;
+    other.append(&orders(), "1").await;
+    let known = eventually_watch(&broker).await;
+    assert_eq!(known, [orders()]);
+    let eu: Topic = "orders.eu".parse().unwrap();
+    let appended = other.append(&eu, "1").await;
+    loop {
+        let news = tokio::time::timeout(PATIENCE, broker.feed.recv()).await;
+        if let News::Appeared { topic, epoch } = news.unwrap().unwrap()
+            && topic == eu
+        {
+            assert_eq!(epoch, appended.first.epoch);
+            return;
+        }
+    }
+}
+
+async fn eventually_watch(broker: &Broker) -> Vec<Topic> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match broker.redis.watch_topics().await {
+            Ok(topics) => return topics,
+            Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_outside_our_prefix() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &bridged(BridgeMode::Raw)).await;
+    for topic in ["orders", "a.b-c_D", "9"] {
+        broker.append(&topic.parse().unwrap(), "1").await;
+    }
+    let Reply::List(keys) = server.command(&["KEYS", "*"]).await else { panic!("no keys") };
+    for key in keys {
+        assert!(matches!(&key, Reply::Text(key) if key.starts_with("td:")), "{key:?}");
+    }
+}

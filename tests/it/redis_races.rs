@@ -1,0 +1,425 @@
+//! What a hostile reader of the code for Redis suspected: races, one topic's trouble that becomes
+//! everybody's, growth, and answers that are not true.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidings::{
+    backend::{Backend, BackendError, BridgeMode, News, TopicSettings, redis::Redis},
+    position::{Position, Start},
+    topic::Topic,
+};
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::support::{
+    backend::{
+        Broker, HASH, PATIENCE, STREAM, Told, bridged, config, event, gaps, ids, live, orders,
+    },
+    in_process::topic,
+    proxy::{Direction, FaultProxy, Mode, Which},
+    redis::{Persistence, RedisServer, Reply},
+};
+
+const MOMENT: Duration = Duration::from_secs(1);
+
+fn other() -> Topic {
+    topic("other")
+}
+
+/// One publish on another topic arrives within a moment, without a second try.
+async fn others_are_not_disturbed(broker: &mut Broker, id: &str) {
+    let answer = broker.redis.append(&other(), &bridged(BridgeMode::Off), vec![event(id)]).await;
+    answer.expect("the other topic takes it");
+    let told = tokio::time::timeout(MOMENT, broker.told_until_event(id)).await;
+    let told = told.unwrap_or_else(|_| panic!("{id} is not told"));
+    assert_eq!(gaps(&told), [], "{told:?}");
+}
+
+/// Whether it is told that a topic appeared, and with which epoch, until `end`.
+async fn appeared(broker: &mut Broker, wanted: &Topic, end: Instant) -> Option<u64> {
+    while let Ok(Some(news)) = tokio::time::timeout_at(end, broker.feed.recv()).await {
+        if let News::Appeared { topic, epoch } = news
+            && topic == *wanted
+        {
+            return Some(epoch);
+        }
+    }
+    None
+}
+
+async fn watch(redis: &Redis) -> Vec<Topic> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match redis.watch_topics().await {
+            Ok(topics) => return topics,
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_redis_forbids_is_refused_each_time_and_disturbs_no_other_topic() {
+    let server = RedisServer::start(Persistence::None).await;
+    let rules = ["on", ">secret", "~*", "+@all", "resetchannels", "&td:*"];
+    server.command(&[&["ACL", "SETUSER", "narrow"][..], &rules].concat()).await;
+    let url = format!("redis://narrow:secret@127.0.0.1:{}", server.port());
+    let mut broker = Broker::open_at(&url, "a").await;
+    broker.attach(&other(), &bridged(BridgeMode::Off)).await;
+    for round in 0..20 {
+        // The bridge's channel is not one of those allowed.
+        let answer = broker.redis.attach(&orders(), &live()).await;
+        assert!(matches!(answer, Err(BackendError::Refused { .. })), "{round}: {answer:?}");
+        others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
+    }
+    broker.attach(&orders(), &bridged(BridgeMode::Off)).await;
+}
+
+#[tokio::test]
+async fn a_topic_whose_key_holds_something_else_disturbs_no_other() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&other(), &bridged(BridgeMode::Off)).await;
+    broker.attach(&orders(), &live()).await;
+    broker.append(&orders(), "1").await;
+    broker.told_until_event("1").await;
+    server.del(&[HASH, STREAM]).await;
+    server.command(&["SET", HASH, "mine"]).await;
+    for round in 0..5 {
+        let checked = broker.redis.check(&orders()).await;
+        assert!(matches!(checked, Err(BackendError::Refused { .. })), "{checked:?}");
+        others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
+    }
+    let mut second = Broker::open(&server, "b").await;
+    let answer = second.redis.attach(&orders(), &live()).await;
+    assert!(matches!(answer, Err(BackendError::Refused { .. })), "{answer:?}");
+    second.attach(&other(), &bridged(BridgeMode::Off)).await;
+    others_are_not_disturbed(&mut second, "y").await;
+    // With the key gone it is a topic again, for both.
+    server.del(&[HASH]).await;
+    second.attach(&orders(), &live()).await;
+    broker.redis.check(&orders()).await.expect("checked");
+    broker.append(&orders(), "2").await;
+    broker.told_until_event("2").await;
+    second.told_until_event("2").await;
+}
+
+#[tokio::test]
+async fn a_publish_that_redis_refuses_for_its_key_is_certain_and_disturbs_no_other() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&other(), &bridged(BridgeMode::Off)).await;
+    broker.append(&orders(), "1").await;
+    server.del(&[STREAM]).await;
+    server.command(&["SET", STREAM, "mine"]).await;
+    for round in 0..5 {
+        let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+        assert!(matches!(answer, Err(BackendError::Refused { .. })), "{answer:?}");
+        others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
+    }
+}
+
+#[tokio::test]
+async fn an_entry_of_a_later_life_that_redis_does_not_know_is_nobodys() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&other(), &bridged(BridgeMode::Off)).await;
+    broker.attach(&orders(), &live()).await;
+    let epoch = broker.append(&orders(), "1").await.first.epoch;
+    broker.told_until_event("1").await;
+    let later = format!("{}-1", epoch + 1_000_000);
+    server.command(&["XADD", STREAM, &later, "e", "x"]).await;
+    tokio::time::timeout(3 * MOMENT, broker.redis.check(&orders())).await.expect("ends").unwrap();
+    others_are_not_disturbed(&mut broker, "x").await;
+    // Redis takes no entry below it: the topic goes on in a life above it.
+    let appended = broker.append(&orders(), "2").await;
+    assert!(appended.first.epoch > epoch + 1_000_000);
+    let told = broker.told_until_event("2").await;
+    assert_eq!(ids(&told), ["2"], "{told:?}");
+}
+
+#[tokio::test]
+async fn a_seek_passes_over_entries_that_are_not_ours() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let epoch = broker.append(&orders(), "1").await.first.epoch;
+    for (sequence, fields) in [(2, ["x", "y"]), (3, ["n", "many"]), (4, ["t", "now"])] {
+        let id = format!("{epoch}-{sequence}");
+        server.command(&[&["XADD", STREAM, &id][..], &fields].concat()).await;
+    }
+    server.command(&["HSET", HASH, "last", "4"]).await;
+    broker.append(&orders(), "5").await;
+    let hour = Start::Ago(Duration::from_secs(3600));
+    for start in [Start::Now, Start::Earliest, Start::Last(2), Start::Time(5), hour] {
+        let found = broker.redis.seek(&orders(), start).await;
+        assert_eq!(found.expect("a place").epoch, epoch, "{start:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_redis_had_before_last_proves_nothing() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    // Known to another broker only: ours can bear no witness to what was reached.
+    let gone = Broker::open(&server, "b").await;
+    let before = gone.append(&orders(), "1").await;
+    gone.append(&orders(), "2").await;
+    gone.redis.close().await;
+    let replid = async || {
+        let info = server.info("replication").await;
+        info.lines().find_map(|line| line.strip_prefix("master_replid:").map(str::to_owned))
+    };
+    // Renamed with nothing lost: the broker has seen it.
+    let first = replid().await;
+    let replica = RedisServer::start(Persistence::None).await;
+    replica.replicaof(Some(server.port())).await;
+    assert!(replica.in_sync().await);
+    assert_ne!(replid().await, first);
+    tokio::time::sleep(2 * MOMENT).await;
+    broker.append(&other(), "x").await;
+    // Away and back, between two looks of the broker, with less than there was.
+    server.replicaof(Some(1)).await;
+    server.replicaof(None).await;
+    let epoch = before.first.epoch;
+    server.command(&["XDEL", STREAM, &format!("{epoch}-2")]).await;
+    server.command(&["XSETID", STREAM, &format!("{epoch}-1")]).await;
+    server.command(&["HSET", HASH, "last", "1"]).await;
+    drop(broker.redis.append(&orders(), &live(), vec![event("3")]).await);
+    let second = Broker::open(&server, "c").await;
+    let after = second.append(&orders(), "4").await;
+    assert_ne!(after.first.epoch, epoch, "a forked history went on");
+}
+
+#[tokio::test]
+async fn a_topic_that_came_and_went_beside_a_flush_is_told_to_who_was_away() {
+    let server = RedisServer::start(Persistence::None).await;
+    let proxy = FaultProxy::start(server.port()).await;
+    let mut away = Broker::open_at(&proxy.url(), "a").await;
+    let there = Broker::open(&server, "b").await;
+    there.append(&other(), "x").await;
+    away.attach(&orders(), &live()).await;
+    // It takes another look at how many were born.
+    proxy.cut(Which::Sub);
+    away.told_until(|told| matches!(told, Told::Lost(_))).await;
+    let births = async || match server.command(&["HGET", "td:_tidings.deployment", "births"]).await
+    {
+        Reply::Text(births) => births.parse::<u64>().unwrap(),
+        _ => 0,
+    };
+    let before = births().await;
+    proxy.set(Which::All, Direction::Both, Mode::BlackHole);
+    tokio::time::sleep(MOMENT / 10).await;
+    server.flushall().await;
+    there.append(&orders(), "1").await;
+    server.del(&[HASH, STREAM]).await;
+    // As many as there had been.
+    for n in 0.. {
+        if births().await >= before {
+            break;
+        }
+        there.append(&topic(&format!("other.{n}")), "x").await;
+    }
+    tokio::time::sleep(2 * MOMENT).await;
+    proxy.heal();
+    let told = away.told_until(|told| matches!(told, Told::Lost(_))).await;
+    assert_eq!(gaps(&told)[0].until, Position::BEGINNING);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_born_in_a_flood_is_told_soon() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    let there = Broker::open(&server, "b").await;
+    broker.attach(&orders(), &live()).await;
+    watch(&broker.redis).await;
+    // Nobody takes the feed meanwhile: more comes than may wait.
+    let flood = "for i = 1, 25000 do redis.call('PUBLISH', 'orders', 'x') end return 1";
+    server.command(&["EVAL", flood, "0"]).await;
+    there.append(&other(), "x").await;
+    let end = Instant::now() + Duration::from_secs(10);
+    assert!(appeared(&mut broker, &other(), end).await.is_some(), "not told within ten seconds");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_found_before_its_birth_is_heard_was_born_all_the_same() {
+    let server = RedisServer::start(Persistence::None).await;
+    let proxy = FaultProxy::start(server.port()).await;
+    let mut broker = Broker::open_at(&proxy.url(), "a").await;
+    let there = Broker::open(&server, "b").await;
+    watch(&broker.redis).await;
+    proxy.set(Which::Sub, Direction::ToBroker, Mode::Freeze);
+    let born = there.append(&orders(), "1").await;
+    // Another subscriber asks for all topics.
+    let redis = &broker.redis;
+    let (listed, ()) = tokio::join!(redis.watch_topics(), async {
+        tokio::time::sleep(MOMENT / 3).await;
+        proxy.heal();
+    });
+    assert_eq!(listed.expect("listed"), [orders()]);
+    let end = Instant::now() + PATIENCE;
+    assert_eq!(appeared(&mut broker, &orders(), end).await, Some(born.first.epoch));
+}
+
+#[tokio::test]
+async fn all_topics_are_listed_while_others_keep_theirs_from_being_forgotten() {
+    const TOPICS: usize = 3500;
+    let server = RedisServer::start(Persistence::None).await;
+    let fill = "for i = 1, tonumber(ARGV[1]) do redis.call('ZADD', 'td:_tidings.topics', \
+                4000000000 + i, 't' .. i) end return 1";
+    server.command(&["EVAL", fill, "0", &TOPICS.to_string()]).await;
+    let mut refreshing = JoinSet::new();
+    let url = server.port();
+    refreshing.spawn(async move {
+        let mut client = tokio::net::TcpStream::connect(("127.0.0.1", url)).await.unwrap();
+        // The first of all becomes the last, over and over.
+        let refresh = "local a = redis.call('ZRANGE', 'td:_tidings.topics', 0, 20) for i = 1, #a \
+                       do redis.call('ZINCRBY', 'td:_tidings.topics', 1000000, a[i]) end return 1";
+        let line = format!("*3\r\n$4\r\nEVAL\r\n${}\r\n{refresh}\r\n$1\r\n0\r\n", refresh.len());
+        loop {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            client.write_all(line.as_bytes()).await.unwrap();
+            let mut answer = [0; 4];
+            client.read_exact(&mut answer).await.unwrap();
+        }
+    });
+    for round in 0..5 {
+        let Broker { redis, mut feed, .. } = Broker::open(&server, &format!("b{round}")).await;
+        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let topics: HashSet<Topic> = watch(&redis).await.into_iter().collect();
+        assert_eq!(topics.len(), TOPICS);
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_was_forgotten_is_listed_no_more() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    broker.append(&other(), "1").await;
+    let mut listed = watch(&broker.redis).await;
+    listed.sort();
+    assert_eq!(listed, [orders(), other()]);
+    server.del(&[HASH, STREAM]).await;
+    server.command(&["ZADD", "td:_tidings.topics", "1", "orders"]).await;
+    assert_eq!(watch(&broker.redis).await, [other()]);
+}
+
+#[tokio::test]
+async fn brokers_with_different_settings_do_not_fight_over_a_topic() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut publishers = JoinSet::new();
+    for (id, history_events) in [("a", 300), ("b", 5000), ("c", 700)] {
+        let (redis, _) = Redis::open(&config(&server.url(), id)).await.expect("a usable redis");
+        let settings = Arc::new(TopicSettings { history_events, ..Default::default() });
+        publishers.spawn(async move {
+            for n in 0..300 {
+                let answer = redis.append(&orders(), &settings, vec![event(&n.to_string())]).await;
+                answer.expect("nothing is wrong with redis");
+            }
+        });
+    }
+    while let Some(done) = publishers.join_next().await {
+        done.unwrap();
+    }
+    let Reply::Text(version) = server.command(&["HGET", HASH, "version"]).await else {
+        panic!("no version")
+    };
+    assert!(version.parse::<u64>().unwrap() <= 10, "changed {version} times");
+}
+
+#[tokio::test]
+async fn each_publish_of_a_group_is_answered_with_its_own_place() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Arc::new(Broker::open(&server, "a").await);
+    let mut publishers = JoinSet::new();
+    for publish in 0..300 {
+        let broker = broker.clone();
+        publishers.spawn(async move {
+            let count = if publish % 50 == 0 { 400 } else { 1 + publish % 7 };
+            let events = (0..count).map(|n| event(&format!("{publish}.{n}"))).collect();
+            let (orders, settings) = (orders(), live());
+            let appending = broker.redis.append(&orders, &settings, events);
+            if publish % 10 == 3 {
+                // Whoever asked gives up: the others' places stay theirs.
+                _ = tokio::time::timeout(Duration::from_micros(300), appending).await;
+                return None;
+            }
+            Some((publish, count, appending.await.expect("stored").first))
+        });
+    }
+    let mut told = HashMap::new();
+    while let Some(done) = publishers.join_next().await {
+        let Some((publish, count, first)) = done.unwrap() else { continue };
+        for n in 0..count {
+            told.insert(first.sequence + n, format!("{publish}.{n}"));
+        }
+    }
+    let epoch = broker.append(&orders(), "last").await.first.epoch;
+    let mut at = Position::new(epoch, 0);
+    let mut found = 0;
+    loop {
+        let page = broker.redis.read(&orders(), at).await.expect("a page");
+        for entry in page.entries {
+            if let tidings::backend::Entry::Batch(batch) = entry {
+                for (sequence, event) in (batch.first..).zip(&batch.events) {
+                    if let Some(id) = told.get(&sequence) {
+                        assert_eq!(*id, crate::support::backend::id_of(event));
+                        found += 1;
+                    }
+                }
+                at = batch.last();
+            }
+        }
+        if page.complete {
+            break;
+        }
+    }
+    assert!(found >= 1000, "only {found} of {} are kept", told.len());
+}
+
+#[tokio::test]
+async fn commands_may_end_alone_again_and_again_and_nothing_is_lost_or_told_twice() {
+    let server = RedisServer::start(Persistence::None).await;
+    let proxy = FaultProxy::start(server.port()).await;
+    let mut broker = Broker::open_at(&proxy.url(), "a").await;
+    let there = Broker::open(&server, "b").await;
+    broker.attach(&orders(), &live()).await;
+    let cutting = async {
+        for _ in 0..12 {
+            tokio::time::sleep(MOMENT / 4).await;
+            proxy.cut(Which::Cmd);
+        }
+    };
+    let publishing = async {
+        for n in 0..600 {
+            there.append(&orders(), &n.to_string()).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (told, (), ()) = tokio::join!(broker.told_until_event("599"), cutting, publishing);
+    assert_eq!(gaps(&told), []);
+    assert!(ids(&told).into_iter().eq((0..600).map(|n| n.to_string())), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_identity_that_changes_while_the_two_connections_are_made_is_got_over() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    for round in 0..15 {
+        server.client_kill("normal").await;
+        server.client_kill("pubsub").await;
+        // Now and then one of them knows the name before, and the other the name after.
+        for pause in [20, 10, 10, 10] {
+            tokio::time::sleep(Duration::from_millis(pause + round % 10)).await;
+            server.replicaof(Some(1)).await;
+            server.replicaof(None).await;
+        }
+        let id = round.to_string();
+        broker.append(&orders(), &id).await;
+        broker.told_until_event(&id).await;
+    }
+}

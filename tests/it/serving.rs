@@ -1,0 +1,170 @@
+//! The broker as clients meet it: over TCP.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tidings::{
+    broker::Broker,
+    grpc::{
+        client::{AdminClient, BrokerClient},
+        serve,
+    },
+    proto::{self, subscribe_response::Control},
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use crate::support::in_process::{event, in_memory, publish_each, request};
+
+struct Served {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(broker: Broker, grace: Duration) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(async move {
+            let stop = async { stopped.await.unwrap_or_default() };
+            serve(broker, listener, grace, stop).await.expect("served");
+        });
+        Served { address, stop, done }
+    }
+
+    async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("a URI");
+        endpoint.connect().await.expect("connected")
+    }
+}
+
+fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().expect("every error has its reason");
+    assert_eq!(info.domain, "tidings");
+    info.reason.clone()
+}
+
+async fn control(stream: &mut tonic::Streaming<proto::SubscribeResponse>) -> Control {
+    stream.message().await.expect("no error").expect("a frame").control.expect("a control")
+}
+
+#[tokio::test]
+async fn an_event_goes_from_one_client_to_another() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    let mut client = BrokerClient::new(served.channel().await);
+    let mut stream = client.subscribe(request(&["orders"])).await.expect("opened").into_inner();
+    assert!(matches!(control(&mut stream).await, Control::Opened(_)));
+    let events = vec![event(1), event(2)];
+    let publish = proto::PublishRequest { topic: "orders".into(), events, ..Default::default() };
+    let published = client.publish(publish).await.expect("published").into_inner();
+    let told = stream.message().await.expect("no error").expect("a frame").events;
+    let receipts = published.receipts.into_iter().map(|receipt| receipt.position);
+    assert!(told.iter().map(|event| event.position.clone()).eq(receipts));
+    assert_eq!(told[1].source, "/anonymous");
+}
+
+#[tokio::test]
+async fn errors_have_a_reason_and_name_the_field() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    let mut client = BrokerClient::new(served.channel().await);
+    let bad = proto::Event { key: "\0".into(), ..Default::default() };
+    let request = proto::PublishRequest {
+        topic: "orders".into(),
+        events: vec![event(1), bad],
+        ..Default::default()
+    };
+    let status = client.publish(request).await.expect_err("refused");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "EVENT_INVALID"));
+    let details = status.get_error_details();
+    let violations = &details.bad_request().expect("fields").field_violations;
+    assert_eq!(violations[0].field, "events[1].key");
+
+    let status =
+        client.subscribe(crate::support::in_process::request(&["a b"])).await.expect_err("refused");
+    assert_eq!(reason(&status), "PATTERN_INVALID");
+    let mut admin = AdminClient::new(served.channel().await);
+    let status = admin.list_topics(proto::ListTopicsRequest::default()).await.expect_err("off");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "FEATURE_OFF"));
+    let info = admin.get_server_info(proto::GetServerInfoRequest {}).await.expect("info");
+    assert_eq!(
+        (info.get_ref().backend.as_str(), info.get_ref().broker_id.as_str()),
+        ("memory", "b1")
+    );
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_stream() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    let mut client = BrokerClient::new(served.channel().await);
+    let mut request = Request::new(request(&["orders"]));
+    request.set_timeout(Duration::from_millis(200));
+    let mut stream = client.subscribe(request).await.expect("opened").into_inner();
+    assert!(matches!(control(&mut stream).await, Control::Opened(_)));
+    let status = stream.message().await.expect_err("the deadline");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel().await);
+    for service in ["", "tidings.v1.Broker"] {
+        let asked = tonic_health::pb::HealthCheckRequest { service: service.into() };
+        let answer = health.check(asked).await.expect("healthy").into_inner();
+        assert_eq!(
+            answer.status(),
+            tonic_health::pb::health_check_response::ServingStatus::Serving
+        );
+    }
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let mut reflection = ServerReflectionClient::new(served.channel().await);
+    for symbol in
+        ["tidings.v1.Broker", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]
+    {
+        let asked = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::FileContainingSymbol(symbol.into())),
+        };
+        let answers = reflection.server_reflection_info(tokio_stream::once(asked)).await;
+        let answer = answers.expect("answers").into_inner().message().await.expect("no error");
+        let answer = answer.expect("an answer").message_response;
+        assert!(
+            matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))),
+            "{symbol}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn stopping_says_goodbye_and_ends_even_with_a_client_that_never_reads() {
+    let broker = in_memory();
+    let served = Served::start(broker.clone(), Duration::from_millis(500)).await;
+    let mut deaf = BrokerClient::new(served.channel().await);
+    let unread = deaf.subscribe(request(&["orders"])).await.expect("opened");
+    let data = proto::event::Payload::Data(vec![0; 512 << 10].into());
+    for id in 0..8 {
+        let event = proto::Event { payload: Some(data.clone()), ..event(id) };
+        crate::support::in_process::publish(&broker, "orders", vec![event]).await.expect("stored");
+    }
+    let mut client = BrokerClient::new(served.channel().await);
+    let mut stream = client.subscribe(request(&["other"])).await.expect("opened").into_inner();
+    assert!(matches!(control(&mut stream).await, Control::Opened(_)));
+    let asked_at = Instant::now();
+    served.stop.send(()).expect("serving");
+    assert!(matches!(control(&mut stream).await, Control::Heartbeat(_)));
+    assert!(matches!(control(&mut stream).await, Control::GoAway(_)));
+    publish_each(&broker, "other", 1..=1).await;
+    let last = stream.message().await.expect("no error").expect("a frame");
+    assert_eq!(last.events[0].id, "1");
+    let status = stream.message().await.expect_err("the end");
+    assert_eq!(reason(&status), "BROKER_DRAINING");
+    served.done.await.expect("served to the end");
+    assert!(asked_at.elapsed() < Duration::from_secs(8), "{:?}", asked_at.elapsed());
+    drop(unread);
+}

@@ -1,0 +1,304 @@
+//! A small client, as an SDK would be: publishes, subscribes, and resumes by position.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tidings::{
+    grpc::client::BrokerClient,
+    position::Position,
+    proto::{self, subscribe_response::Control},
+};
+use tokio::task::JoinHandle;
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt;
+
+use super::history::{Gap, Micros, Outcome, Seen, Subscription, TopicId};
+
+pub(crate) type Client = BrokerClient<Channel>;
+
+/// The clock of a history: microseconds since the trial began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Micros {
+        self.0.elapsed().as_micros() as Micros
+    }
+}
+
+/// Where the brokers are now: a client goes to the next one when its own is gone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AddressBook(Arc<Mutex<Vec<Option<SocketAddr>>>>);
+
+impl AddressBook {
+    pub(crate) fn set(&self, broker: usize, address: Option<SocketAddr>) {
+        let mut addresses = self.0.lock();
+        if addresses.len() <= broker {
+            addresses.resize(broker + 1, None);
+        }
+        addresses[broker] = address;
+    }
+
+    /// The first live broker from `preferred` on.
+    pub(crate) fn find(&self, preferred: usize) -> Option<(usize, SocketAddr)> {
+        let addresses = self.0.lock();
+        let count = addresses.len();
+        (0..count)
+            .map(|step| (preferred + step) % count)
+            .find_map(|index| addresses[index].map(|address| (index, address)))
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> Client {
+    let channel = Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect_timeout(Duration::from_secs(1))
+        .tcp_nodelay(true)
+        .connect_lazy();
+    BrokerClient::new(channel)
+}
+
+pub(crate) fn event(id: u64, data: Vec<u8>) -> proto::Event {
+    proto::Event {
+        id: id.to_string(),
+        r#type: "trial".into(),
+        payload: Some(proto::event::Payload::Data(data.into())),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn position(position: &proto::Position) -> Position {
+    Position::new(position.epoch, position.sequence)
+}
+
+/// The reason of a status of ours.
+pub(crate) fn reason(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    (info.domain == "tidings").then_some(info.reason)
+}
+
+/// Publishes events with these ids, in one call.
+pub(crate) async fn publish(client: &mut Client, topic: &str, ids: Range<u64>) -> Outcome {
+    let events = ids.map(|id| event(id, vec![b'.'; 64])).collect();
+    let request = proto::PublishRequest { topic: topic.into(), events, ..Default::default() };
+    match tokio::time::timeout(Duration::from_secs(5), client.publish(request)).await {
+        Ok(Ok(response)) => {
+            let receipts = response.into_inner().receipts;
+            let positions = receipts
+                .iter()
+                .map(|receipt| receipt.position.as_ref().map_or(Position::BEGINNING, position));
+            Outcome::Acked(positions.collect())
+        }
+        Ok(Err(status)) => outcome(&status),
+        Err(_) => Outcome::Unknown { code: Code::DeadlineExceeded },
+    }
+}
+
+/// What a refusal means: the event does not exist, unless the broker says that it does not know,
+/// or it was not the broker that spoke.
+fn outcome(status: &Status) -> Outcome {
+    match reason(status) {
+        Some(reason) if reason != "OUTCOME_UNKNOWN" => {
+            Outcome::NotPublished { code: status.code(), reason }
+        }
+        Some(_) | None => Outcome::Unknown { code: status.code() },
+    }
+}
+
+/// A subscriber that goes on at the next broker after any error and any silence, from the
+/// position it has stored, and remembers everything it saw.
+pub(crate) struct Subscriber {
+    saw: Arc<Mutex<Saw>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Saw {
+    subscription: Subscription,
+    /// The id of the last event of each topic.
+    latest: HashMap<TopicId, u64>,
+    open: bool,
+}
+
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Two intervals, as the API says, and some patience for a busy machine.
+const SILENCE_MAX: Duration = Duration::from_millis(2500);
+
+impl Subscriber {
+    /// `topics`: the names of the history, `mine`: those of this subscriber.
+    pub(crate) fn start(
+        clock: Clock,
+        book: AddressBook,
+        preferred: usize,
+        topics: Arc<Vec<String>>,
+        mine: Vec<TopicId>,
+    ) -> Subscriber {
+        let subscription = Subscription { topics: mine.clone(), seen: Vec::new() };
+        let saw = Arc::new(Mutex::new(Saw { subscription, ..Saw::default() }));
+        let runner = Runner { clock, topics, mine, saw: saw.clone(), stored: HashMap::new() };
+        Subscriber { saw, task: tokio::spawn(runner.run(book, preferred)) }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.saw.lock().open
+    }
+
+    /// Whether the last event it had of each topic is this one.
+    pub(crate) fn has_last(&self, last: &HashMap<TopicId, u64>) -> bool {
+        let saw = self.saw.lock();
+        saw.subscription.topics.iter().all(|topic| saw.latest.get(topic) == last.get(topic))
+    }
+
+    pub(crate) async fn stop(self) -> Subscription {
+        self.task.abort();
+        drop(self.task.await);
+        std::mem::take(&mut self.saw.lock().subscription)
+    }
+}
+
+struct Runner {
+    clock: Clock,
+    topics: Arc<Vec<String>>,
+    mine: Vec<TopicId>,
+    saw: Arc<Mutex<Saw>>,
+    /// Where to go on, by topic; empty before the first Opened.
+    stored: HashMap<TopicId, Position>,
+}
+
+impl Runner {
+    async fn run(mut self, book: AddressBook, mut preferred: usize) {
+        const BACKOFF_MIN: Duration = Duration::from_millis(50);
+        const BACKOFF_MAX: Duration = Duration::from_secs(1);
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            if let Some((broker, address)) = book.find(preferred) {
+                let was_open = self.follow(broker, address).await;
+                if was_open {
+                    backoff = BACKOFF_MIN;
+                    self.see(Seen::Lost { at: self.clock.now() });
+                }
+                preferred = broker + 1;
+            }
+            let jitter = 0.5 + fastrand::f64() / 2.0;
+            tokio::time::sleep(backoff.mul_f64(jitter)).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// One stream, until it ends, fails or falls silent. Whether it was open.
+    async fn follow(&mut self, broker: usize, address: SocketAddr) -> bool {
+        let name = |topic: &TopicId| self.topics[*topic].clone();
+        let resume = self.stored.iter().map(|(topic, at)| proto::Position {
+            topic: name(topic),
+            epoch: at.epoch,
+            sequence: at.sequence,
+        });
+        let request = proto::SubscribeRequest {
+            topics: self.mine.iter().map(name).collect(),
+            resume: resume.collect(),
+            heartbeat_interval: Some(HEARTBEAT.try_into().unwrap()),
+            client_name: "trial".into(),
+            ..Default::default()
+        };
+        let mut client = connect(address);
+        let subscribed = tokio::time::timeout(SILENCE_MAX, client.subscribe(request)).await;
+        let Ok(Ok(response)) = subscribed else { return false };
+        let mut stream: Streaming<proto::SubscribeResponse> = response.into_inner();
+        let mut open = false;
+        while let Ok(Ok(Some(frame))) = tokio::time::timeout(SILENCE_MAX, stream.message()).await {
+            let goes_away = matches!(frame.control, Some(Control::GoAway(_)));
+            open |= matches!(frame.control, Some(Control::Opened(_)));
+            self.take(broker, frame);
+            if goes_away {
+                break;
+            }
+        }
+        open
+    }
+
+    fn take(&mut self, broker: usize, frame: proto::SubscribeResponse) {
+        let at = self.clock.now();
+        for event in frame.events {
+            let Some(told) = event.position else { continue };
+            let Some(topic) = self.topic(&told.topic) else { continue };
+            let position = position(&told);
+            if position.sequence == 0 {
+                continue; // from a raw client: nothing to go on after
+            }
+            self.stored.insert(topic, position);
+            let id = event.id.parse().unwrap_or(u64::MAX);
+            self.see(Seen::Event { at, topic, position, id });
+        }
+        match frame.control {
+            Some(Control::Opened(opened)) => {
+                let told = self.places(&opened.positions);
+                let first = self.stored.is_empty();
+                let mut positions = Vec::new();
+                for topic in self.mine.clone() {
+                    let place = told.iter().find(|(named, _)| *named == topic);
+                    let place = place.map_or(Position::BEGINNING, |(_, place)| *place);
+                    if first {
+                        self.stored.insert(topic, place);
+                    }
+                    positions.push((topic, place));
+                }
+                self.see(Seen::Opened { at, broker, positions });
+            }
+            Some(Control::Heartbeat(heartbeat)) => {
+                for (topic, position) in self.places(&heartbeat.positions) {
+                    self.stored.insert(topic, position);
+                    self.see(Seen::Heartbeat { topic, position });
+                }
+            }
+            Some(Control::Gap(gap)) => {
+                let (after, until) = (gap.after.unwrap_or_default(), gap.until.unwrap_or_default());
+                let Some(topic) = self.topic(&until.topic) else { return };
+                let gap = Gap {
+                    after: position(&after),
+                    until: position(&until),
+                    missed: gap.missed,
+                    reason: gap.reason,
+                };
+                self.stored.insert(topic, gap.until);
+                self.see(Seen::Gap { at, topic, gap });
+            }
+            Some(Control::CaughtUp(_) | Control::GoAway(_)) | None => (),
+        }
+    }
+
+    fn places(&self, positions: &[proto::Position]) -> Vec<(TopicId, Position)> {
+        let place = |told: &proto::Position| Some((self.topic(&told.topic)?, position(told)));
+        positions.iter().filter_map(place).collect()
+    }
+
+    fn topic(&self, name: &str) -> Option<TopicId> {
+        self.topics.iter().position(|topic| topic == name)
+    }
+
+    fn see(&self, seen: Seen) {
+        let mut saw = self.saw.lock();
+        match &seen {
+            Seen::Opened { .. } => saw.open = true,
+            Seen::Lost { .. } => saw.open = false,
+            Seen::Event { topic, id, .. } => {
+                saw.latest.insert(*topic, *id);
+            }
+            Seen::Gap { .. } | Seen::Heartbeat { .. } => (),
+        }
+        saw.subscription.seen.push(seen);
+    }
+}

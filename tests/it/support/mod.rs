@@ -1,0 +1,64 @@
+//! What the tests stand on: servers, a faulty network, a client, and the history checker.
+
+pub(crate) mod backend;
+pub(crate) mod broker;
+pub(crate) mod client;
+pub(crate) mod faulty;
+pub(crate) mod history;
+pub(crate) mod in_process;
+pub(crate) mod naive;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod redis;
+pub(crate) mod trial;
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+/// For a test that needs the machine to itself: it measures time, or it makes a lot of work.
+pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ALONE.lock().await
+}
+
+/// Waits until `level` holds, and panics with `what` when it does not within `bound`.
+pub(crate) async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    bound: Duration,
+    level: impl FnMut() -> F,
+) {
+    assert!(holds_within(bound, level).await, "not within {bound:?}: {what}");
+}
+
+/// Whether `level` holds within `bound`.
+pub(crate) async fn holds_within<F: Future<Output = bool>>(
+    bound: Duration,
+    mut level: impl FnMut() -> F,
+) -> bool {
+    let start = Instant::now();
+    loop {
+        if level().await {
+            return true;
+        }
+        if start.elapsed() > bound {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sends `signal` to a process that a test started.
+pub(crate) fn signal(pid: u32, signal: &str) {
+    let sent = std::process::Command::new("kill").args([signal, &pid.to_string()]).status();
+    assert!(sent.expect("kill is there").success(), "kill {signal} {pid}");
+}
+
+/// Resident memory of a process that a test started, in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}

@@ -1,0 +1,250 @@
+//! A real Redis server of the test's own, on loopback, in a directory that goes with it.
+
+use std::{
+    io,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+use super::{eventually, signal};
+
+pub(crate) struct RedisServer {
+    port: u16,
+    persistence: Persistence,
+    dir: tempfile::TempDir,
+    /// Options beside the usual ones.
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+/// What survives `kill -9`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    None,
+    /// A snapshot every second in which something changed.
+    Rdb,
+    AofEverysec,
+    AofAlways,
+}
+
+/// A reply, as RESP2 has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Nil,
+    Integer(i64),
+    Text(String),
+    Error(String),
+    List(Vec<Reply>),
+}
+
+impl RedisServer {
+    pub(crate) async fn start(persistence: Persistence) -> RedisServer {
+        RedisServer::start_with(persistence, |_| Vec::new()).await
+    }
+
+    /// `options` is given the server's folder.
+    pub(crate) async fn start_with(
+        persistence: Persistence,
+        options: impl FnOnce(&Path) -> Vec<String>,
+    ) -> RedisServer {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path());
+        let mut server = RedisServer { port: free_port(), persistence, dir, options, child: None };
+        server.restart().await;
+        server
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
+    /// Starts it (again) on its port, with what its directory holds, and waits until it answers.
+    pub(crate) async fn restart(&mut self) {
+        self.kill9();
+        let program =
+            std::env::var("TIDINGS_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let mut command = Command::new(&program);
+        command
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--dir", self.dir.path().to_str().unwrap()])
+            .args(["--repl-diskless-sync-delay", "0", "--enable-debug-command", "local"])
+            .args(&self.options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match self.persistence {
+            Persistence::None => command.args(["--save", "", "--appendonly", "no"]),
+            Persistence::Rdb => command.args(["--save", "1 1", "--appendonly", "no"]),
+            Persistence::AofEverysec => {
+                command.args(["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
+            }
+            Persistence::AofAlways => {
+                command.args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+            }
+        };
+        match command.spawn() {
+            Ok(child) => self.child = Some(child),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => panic!(
+                "{program} is not installed: `apt-get install redis-server` (or `brew install \
+                 redis`), or name a binary in TIDINGS_REDIS_SERVER"
+            ),
+            Err(error) => panic!("{program} does not start: {error}"),
+        }
+        self.ready().await;
+    }
+
+    /// Waits until it answers, with its data loaded.
+    pub(crate) async fn ready(&self) {
+        eventually("redis answers PING", Duration::from_secs(20), || async {
+            matches!(self.try_command(&["PING"]).await, Ok(Reply::Text(text)) if text == "PONG")
+        })
+        .await;
+    }
+
+    pub(crate) fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(crate) fn sigstop(&self) {
+        signal(self.pid(), "-STOP");
+    }
+
+    pub(crate) fn sigcont(&self) {
+        signal(self.pid(), "-CONT");
+    }
+
+    /// One command on a connection of its own.
+    pub(crate) async fn command(&self, words: &[&str]) -> Reply {
+        match self.try_command(words).await {
+            Ok(Reply::Error(error)) => panic!("{words:?}: {error}"),
+            Ok(reply) => reply,
+            Err(error) => panic!("{words:?}: {error}"),
+        }
+    }
+
+    pub(crate) async fn try_command(&self, words: &[&str]) -> io::Result<Reply> {
+        let call = async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            let mut request = format!("*{}\r\n", words.len());
+            for word in words {
+                request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            }
+            stream.write_all(request.as_bytes()).await?;
+            reply(&mut BufReader::new(stream)).await
+        };
+        tokio::time::timeout(Duration::from_secs(5), call)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    pub(crate) async fn client_kill(&self, kind: &str) {
+        self.command(&["CLIENT", "KILL", "TYPE", kind]).await;
+    }
+
+    pub(crate) async fn flushall(&self) {
+        self.command(&["FLUSHALL"]).await;
+    }
+
+    pub(crate) async fn del(&self, keys: &[&str]) {
+        self.command(&[&["DEL"], keys].concat()).await;
+    }
+
+    pub(crate) async fn info(&self, section: &str) -> String {
+        match self.command(&["INFO", section]).await {
+            Reply::Text(text) => text,
+            reply => panic!("INFO answered {reply:?}"),
+        }
+    }
+
+    /// How many connections are subscribed to `channel`.
+    pub(crate) async fn pubsub_numsub(&self, channel: &str) -> i64 {
+        match self.command(&["PUBSUB", "NUMSUB", channel]).await {
+            Reply::List(list) => match list[..] {
+                [_, Reply::Integer(count)] => count,
+                _ => panic!("PUBSUB NUMSUB answered {list:?}"),
+            },
+            reply => panic!("PUBSUB NUMSUB answered {reply:?}"),
+        }
+    }
+
+    /// Follows another server, or none: then it is a primary when this returns.
+    pub(crate) async fn replicaof(&self, primary: Option<u16>) {
+        match primary {
+            Some(port) => {
+                self.command(&["REPLICAOF", "127.0.0.1", &port.to_string()]).await;
+            }
+            None => {
+                self.command(&["REPLICAOF", "NO", "ONE"]).await;
+            }
+        }
+    }
+
+    /// Waits until it has everything of the primary it follows.
+    pub(crate) async fn in_sync(&self) -> bool {
+        super::holds_within(Duration::from_secs(5), || async {
+            self.info("replication").await.contains("master_link_status:up")
+        })
+        .await
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// A port that nobody listens on. Somebody could take it in between; then the server says so.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn reply(stream: &mut BufReader<TcpStream>) -> io::Result<Reply> {
+    let mut line = String::new();
+    if stream.read_line(&mut line).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let (kind, rest) = line.trim_end().split_at(1);
+    let number = || rest.parse::<i64>().map_err(|_| io::Error::other(line.clone()));
+    Ok(match kind {
+        "+" => Reply::Text(rest.to_owned()),
+        "-" => Reply::Error(rest.to_owned()),
+        ":" => Reply::Integer(number()?),
+        "$" if number()? < 0 => Reply::Nil,
+        "$" => {
+            let mut text = vec![0; number()? as usize + 2];
+            stream.read_exact(&mut text).await?;
+            text.truncate(text.len() - 2);
+            Reply::Text(String::from_utf8_lossy(&text).into_owned())
+        }
+        "*" => {
+            let mut list = Vec::new();
+            for _ in 0..number()? {
+                list.push(Box::pin(reply(stream)).await?);
+            }
+            Reply::List(list)
+        }
+        _ => return Err(io::Error::other(line)),
+    })
+}

@@ -1,0 +1,667 @@
+//! A trial: brokers, publishers and subscribers at work while faults are done to them, from a seed.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::time::sleep;
+
+use super::{
+    broker::{Broker, Make},
+    client::{AddressBook, Client, Clock, Subscriber, connect, publish},
+    history::{Disturbance, Harm, History, Outcome, Publish, Report, TopicId, check},
+    holds_within,
+    proxy::{Direction, FaultProxy, Mode, Which},
+    redis::{Persistence, RedisServer},
+};
+
+const PUBLISHERS: usize = 3;
+const SUBSCRIBERS: usize = 4;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) make: Make,
+    pub(crate) brokers: usize,
+    pub(crate) persistence: Persistence,
+    /// What may be done: each once, in some order, then each again.
+    pub(crate) kinds: &'static [Fault],
+    /// It goes on until so many faults were done and so many events acknowledged.
+    pub(crate) faults: u32,
+    pub(crate) events: u64,
+    /// What each publisher tries, in events per second.
+    pub(crate) rate: f64,
+    /// Whether the topics exist before anybody listens.
+    pub(crate) topics_exist: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(dead_code, reason = "the last three are for the planted bugs")]
+pub(crate) enum Fault {
+    RedisKill,
+    /// Killed and restarted while one broker sees nothing of it.
+    RedisKillUnseen,
+    RedisStop,
+    KillPubsub,
+    KillNormal,
+    HoleSub,
+    HoleCmd,
+    HoleAll,
+    Cut,
+    Freeze,
+    Delay,
+    Throttle,
+    DelBoth,
+    DelHash,
+    DelStream,
+    FlushAll,
+    Burst,
+    /// A replica of an empty server for a while.
+    ReplicaOfEmpty,
+    /// A replica of a server that forked off a moment ago.
+    ReplicaOfFork,
+    /// A replica of nobody there: another identity, nothing lost.
+    ReplicaOfNobody,
+    BrokerKill,
+    /// Subscription connections carry noise in place of what Redis says, until they are closed.
+    Chatter,
+    /// A topic is put back to what it was a moment ago, and Redis stays the same.
+    Rollback,
+    /// Subscription connections are cut, and while they come back one event is published on a
+    /// topic that is quiet before and after.
+    QuietCut,
+}
+
+/// Topics that have an event only in a [`Fault::QuietCut`].
+const QUIET_TOPICS: usize = 6;
+
+/// All but the three that the planted bugs need.
+pub(crate) const ALL: &[Fault] = &[
+    Fault::RedisKill,
+    Fault::RedisKillUnseen,
+    Fault::RedisStop,
+    Fault::KillPubsub,
+    Fault::KillNormal,
+    Fault::HoleSub,
+    Fault::HoleCmd,
+    Fault::HoleAll,
+    Fault::Cut,
+    Fault::Freeze,
+    Fault::Delay,
+    Fault::Throttle,
+    Fault::DelBoth,
+    Fault::DelHash,
+    Fault::DelStream,
+    Fault::FlushAll,
+    Fault::Burst,
+    Fault::ReplicaOfEmpty,
+    Fault::ReplicaOfFork,
+    Fault::ReplicaOfNobody,
+    Fault::BrokerKill,
+];
+
+/// After these Redis is the same and has everything.
+pub(crate) const HARMLESS: &[Fault] = &[
+    Fault::RedisStop,
+    Fault::KillPubsub,
+    Fault::KillNormal,
+    Fault::HoleSub,
+    Fault::HoleCmd,
+    Fault::HoleAll,
+    Fault::Cut,
+    Fault::Freeze,
+    Fault::Delay,
+    Fault::Throttle,
+    Fault::BrokerKill,
+];
+
+pub(crate) struct Verdict {
+    pub(crate) plan: Plan,
+    pub(crate) report: Report,
+    pub(crate) history: History,
+    pub(crate) faults: BTreeMap<Fault, u32>,
+    /// Whether every subscriber had the last event of each topic in the end.
+    pub(crate) caught_up: bool,
+    /// Panics of brokers, and the end of what each printed.
+    pub(crate) panics: Vec<String>,
+    pub(crate) output: String,
+}
+
+pub(crate) async fn run(plan: Plan) -> Verdict {
+    println!("trial {}: TIDINGS_SEED={} {:?}", plan.name, plan.seed, plan.persistence);
+    let mut rng = Rng::with_seed(plan.seed);
+    let redis = RedisServer::start(plan.persistence).await;
+    let busy = rng.usize(2..=4);
+    let quiet = if plan.kinds.contains(&Fault::QuietCut) { QUIET_TOPICS } else { 0 };
+    let topics = (0..busy).map(|n| format!("trial.{n}"));
+    let topics = topics.chain((0..quiet).map(|n| format!("quiet.{n}")));
+    let mut stage = Stage {
+        clock: Clock::start(),
+        plan: plan.clone(),
+        topics: Arc::new(topics.collect()),
+        busy,
+        quiet: 0,
+        publishes: Vec::new(),
+        redis,
+        elsewhere: None,
+        proxies: Vec::new(),
+        brokers: Vec::new(),
+        book: AddressBook::default(),
+        disturbances: Vec::new(),
+        done: BTreeMap::new(),
+        panics: Vec::new(),
+    };
+    for index in 0..plan.brokers {
+        stage.proxies.push(FaultProxy::start(stage.redis.port()).await);
+        let broker = plan.make.start(&stage.proxies[index].url()).await;
+        stage.book.set(index, Some(broker.address()));
+        stage.brokers.push(broker);
+    }
+    let traffic = Traffic::default();
+    let mut publishes = Vec::new();
+    if plan.topics_exist {
+        publishes.extend(stage.publish_to_each(&traffic).await);
+    }
+
+    let subscribers: Vec<Subscriber> = (0..SUBSCRIBERS)
+        .map(|index| {
+            let mut mine: Vec<TopicId> = (0..busy).collect();
+            rng.shuffle(&mut mine);
+            mine.truncate(rng.usize(2..=busy));
+            mine.extend(busy..stage.topics.len());
+            let (book, topics) = (stage.book.clone(), stage.topics.clone());
+            Subscriber::start(stage.clock, book, index % plan.brokers, topics, mine)
+        })
+        .collect();
+    let opened = || async { subscribers.iter().all(Subscriber::is_open) };
+    let all_open = holds_within(Duration::from_secs(20), opened).await;
+    if !all_open {
+        let output: Vec<_> = stage.brokers.iter().map(Broker::output).collect();
+        panic!("not every subscription opened:\n{}", output.join("\n"));
+    }
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|index| {
+            let publisher = Publisher {
+                clock: stage.clock,
+                book: stage.book.clone(),
+                topics: stage.topics.clone(),
+                busy,
+                traffic: traffic.clone(),
+                rng: rng.fork(),
+                rate: plan.rate,
+                broker: index,
+            };
+            tokio::spawn(publisher.run())
+        })
+        .collect();
+
+    stage.torment(&mut rng, &traffic).await;
+
+    traffic.stop.store(true, Ordering::Relaxed);
+    for publisher in publishers {
+        publishes.extend(publisher.await.unwrap());
+    }
+    publishes.append(&mut stage.publishes);
+    let last_publishes = stage.publish_to_each(&traffic).await;
+    let last: HashMap<TopicId, u64> =
+        last_publishes.iter().map(|last| (last.topic, last.first_id)).collect();
+    publishes.extend(last_publishes);
+    let bound = Duration::from_secs(30);
+    let caught_up = holds_within(bound, || async {
+        subscribers.iter().all(|subscriber| subscriber.has_last(&last))
+    })
+    .await;
+    let mut subscriptions = Vec::new();
+    for subscriber in subscribers {
+        subscriptions.push(subscriber.stop().await);
+    }
+    let history = History {
+        topics: stage.topics.to_vec(),
+        publishes,
+        subscriptions,
+        disturbances: std::mem::take(&mut stage.disturbances),
+        kept_events: tidings::limits::HISTORY_EVENTS,
+    };
+    let report = check(&history);
+    let mut panics = std::mem::take(&mut stage.panics);
+    panics.extend(stage.brokers.iter().flat_map(Broker::panics));
+    let output = stage.brokers.iter().map(|broker| tail(&broker.output(), 40)).collect::<Vec<_>>();
+    let faults = stage.done;
+    Verdict { plan, report, history, faults, caught_up, panics, output: output.join("\n--\n") }
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// What publishers and the tormentor share.
+#[derive(Debug, Clone, Default)]
+struct Traffic {
+    next_id: Arc<AtomicU64>,
+    acked: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+struct Publisher {
+    clock: Clock,
+    book: AddressBook,
+    topics: Arc<Vec<String>>,
+    busy: usize,
+    traffic: Traffic,
+    rng: Rng,
+    rate: f64,
+    broker: usize,
+}
+
+impl Publisher {
+    async fn run(mut self) -> Vec<Publish> {
+        let mut client: Option<Client> = None;
+        let mut publishes = Vec::new();
+        while !self.traffic.stop.load(Ordering::Relaxed) {
+            let Some(open) = &mut client else {
+                sleep(Duration::from_millis(50)).await;
+                client = self.book.find(self.broker).map(|(_, address)| connect(address));
+                continue;
+            };
+            let topic = self.rng.usize(..self.busy);
+            let count =
+                if self.rng.u8(..6) == 0 { self.rng.u64(9..=64) } else { self.rng.u64(1..=8) };
+            let published =
+                publish_once(self.clock, open, &self.topics, topic, count, &self.traffic).await;
+            if !matches!(published.outcome, Outcome::Acked(_)) {
+                client = None;
+                self.broker += 1;
+            }
+            publishes.push(published);
+            sleep(Duration::from_secs_f64(count as f64 / self.rate)).await;
+        }
+        publishes
+    }
+}
+
+async fn publish_once(
+    clock: Clock,
+    client: &mut Client,
+    topics: &[String],
+    topic: TopicId,
+    count: u64,
+    traffic: &Traffic,
+) -> Publish {
+    let first_id = traffic.next_id.fetch_add(count, Ordering::Relaxed);
+    let sent = clock.now();
+    let outcome = publish(client, &topics[topic], first_id..first_id + count).await;
+    if matches!(outcome, Outcome::Acked(_)) {
+        traffic.acked.fetch_add(count, Ordering::Relaxed);
+    }
+    Publish { topic, first_id, count, sent, answered: clock.now(), outcome }
+}
+
+/// Everything that faults are done to.
+struct Stage {
+    clock: Clock,
+    plan: Plan,
+    topics: Arc<Vec<String>>,
+    /// The first so many have steady traffic, the others are quiet.
+    busy: usize,
+    quiet: usize,
+    publishes: Vec<Publish>,
+    redis: RedisServer,
+    elsewhere: Option<RedisServer>,
+    proxies: Vec<FaultProxy>,
+    brokers: Vec<Broker>,
+    book: AddressBook,
+    disturbances: Vec<Disturbance>,
+    done: BTreeMap<Fault, u32>,
+    panics: Vec<String>,
+}
+
+impl Stage {
+    async fn torment(&mut self, rng: &mut Rng, traffic: &Traffic) {
+        let begin = self.clock.now();
+        // Brokers that publish nothing must fail the trial, not hang it.
+        let patience =
+            120_000_000 + self.plan.events * 5_000 + u64::from(self.plan.faults) * 8_000_000;
+        let mut count = 0;
+        let mut bag: Vec<Fault> = Vec::new();
+        while count < self.plan.faults || traffic.acked.load(Ordering::Relaxed) < self.plan.events {
+            if self.clock.now() - begin > patience {
+                println!("trial {}: gave up waiting for its events", self.plan.name);
+                return;
+            }
+            if bag.is_empty() {
+                bag.extend(self.plan.kinds);
+                rng.shuffle(&mut bag);
+            }
+            if let Some(fault) = bag.pop() {
+                *self.done.entry(fault).or_default() += 1;
+                count += 1;
+                self.inject(fault, rng, traffic).await;
+            }
+            // Now and then a calm in which the five seconds of a notice must do.
+            let calm = if rng.u8(..7) == 0 { 6500 } else { rng.u64(50..1200) };
+            sleep(Duration::from_millis(calm)).await;
+        }
+    }
+
+    async fn inject(&mut self, fault: Fault, rng: &mut Rng, traffic: &Traffic) {
+        let from = self.clock.now();
+        let broker = rng.usize(..self.proxies.len());
+        let mut reach = None;
+        let mut harm = Harm::None;
+        match fault {
+            Fault::RedisKill => {
+                harm = self.harm_of_kill();
+                self.redis.kill9();
+                millis(rng, 0..1000).await;
+                self.redis.restart().await;
+            }
+            Fault::RedisKillUnseen => {
+                harm = self.harm_of_kill();
+                self.proxies[broker].set(Which::All, Direction::Both, Mode::BlackHole);
+                millis(rng, 0..500).await;
+                self.redis.kill9();
+                self.redis.restart().await;
+                millis(rng, 0..1500).await;
+                self.proxies[broker].heal();
+            }
+            Fault::RedisStop => {
+                self.redis.sigstop();
+                millis(rng, 300..3000).await;
+                self.redis.sigcont();
+                self.redis.ready().await;
+            }
+            Fault::KillPubsub => self.redis.client_kill("pubsub").await,
+            Fault::KillNormal => self.redis.client_kill("normal").await,
+            Fault::HoleSub => self.hole(broker, Which::Sub, rng).await,
+            Fault::HoleCmd => self.hole(broker, Which::Cmd, rng).await,
+            Fault::HoleAll => self.hole(broker, Which::All, rng).await,
+            Fault::Cut => self.proxies[broker].cut(Which::All),
+            Fault::Freeze => {
+                let which = *rng.choice(&[Which::Sub, Which::Cmd, Which::All]).unwrap();
+                self.proxies[broker].set(which, Direction::Both, Mode::Freeze);
+                millis(rng, 100..1500).await;
+                self.proxies[broker].heal();
+            }
+            Fault::Delay => {
+                let delay = Duration::from_millis(rng.u64(5..100));
+                self.proxies[broker].set(Which::All, Direction::Both, Mode::Delay(delay));
+                millis(rng, 300..2000).await;
+                self.proxies[broker].heal();
+            }
+            Fault::DelBoth | Fault::DelHash | Fault::DelStream => {
+                harm = Harm::Loss(1);
+                self.delete(fault, rng).await;
+            }
+            Fault::FlushAll => {
+                harm = Harm::Loss(1);
+                self.redis.flushall().await;
+            }
+            Fault::Burst => {
+                let times = rng.u32(3..8);
+                harm = Harm::Loss(times);
+                for _ in 0..times {
+                    match rng.u8(..4) {
+                        0 => self.delete(Fault::DelHash, rng).await,
+                        1 => self.delete(Fault::DelBoth, rng).await,
+                        _ => self.redis.flushall().await,
+                    }
+                    millis(rng, 1..150).await;
+                }
+            }
+            Fault::ReplicaOfEmpty => {
+                harm = Harm::Loss(2);
+                let empty = self.elsewhere().await;
+                self.follow_and_return(empty).await;
+            }
+            Fault::ReplicaOfFork => {
+                harm = Harm::Loss(3);
+                let port = self.redis.port();
+                let fork_port = self.elsewhere().await;
+                let fork = self.elsewhere.as_ref().expect("just started");
+                fork.replicaof(Some(port)).await;
+                fork.in_sync().await;
+                fork.replicaof(None).await;
+                millis(rng, 50..1000).await;
+                self.follow_and_return(fork_port).await;
+            }
+            Fault::ReplicaOfNobody => {
+                harm = Harm::Identity;
+                self.redis.replicaof(Some(1)).await;
+                millis(rng, 50..1500).await;
+                self.redis.replicaof(None).await;
+            }
+            Fault::Throttle => {
+                let rate = rng.u32(5_000..50_000);
+                self.proxies[broker].set(Which::All, Direction::ToBroker, Mode::Throttle(rate));
+                millis(rng, 300..2000).await;
+                self.proxies[broker].heal();
+            }
+            Fault::Chatter => {
+                for proxy in &self.proxies {
+                    proxy.set(Which::Sub, Direction::ToBroker, Mode::Chatter);
+                }
+                millis(rng, 500..1500).await;
+                self.proxies.iter().for_each(FaultProxy::heal);
+            }
+            Fault::Rollback => {
+                harm = Harm::Loss(1);
+                let topic = &self.topics[rng.usize(..self.busy)];
+                let keys = ["m", "s"].map(|part| format!("td:{{{topic}}}:{part}"));
+                let copies = keys.clone().map(|key| format!("copy:{key}"));
+                for (key, copy) in keys.iter().zip(&copies) {
+                    self.redis.command(&["COPY", key, copy, "REPLACE"]).await;
+                }
+                millis(rng, 300..1000).await;
+                for (key, copy) in keys.iter().zip(&copies) {
+                    self.redis.command(&["COPY", copy, key, "REPLACE"]).await;
+                }
+            }
+            Fault::QuietCut => {
+                let delay = Duration::from_millis(200);
+                for proxy in &self.proxies {
+                    proxy.set(Which::All, Direction::ToRedis, Mode::Delay(delay));
+                    proxy.cut(Which::Sub);
+                }
+                millis(rng, 300..1300).await;
+                let topic = self.busy + self.quiet;
+                self.quiet = (self.quiet + 1) % (self.topics.len() - self.busy);
+                let (_, address) = self.book.find(broker).expect("a live broker");
+                let mut client = connect(address);
+                let one =
+                    publish_once(self.clock, &mut client, &self.topics, topic, 1, traffic).await;
+                self.publishes.push(one);
+                millis(rng, 500..1000).await;
+                self.proxies.iter().for_each(FaultProxy::heal);
+            }
+            Fault::BrokerKill => {
+                self.panics.extend(self.brokers[broker].panics());
+                self.brokers[broker].kill9();
+                self.book.set(broker, None);
+                millis(rng, 0..1500).await;
+                let next = self.plan.make.start(&self.proxies[broker].url()).await;
+                self.book.set(broker, Some(next.address()));
+                self.brokers[broker] = next;
+            }
+        }
+        let one_path = matches!(
+            fault,
+            Fault::HoleSub
+                | Fault::HoleCmd
+                | Fault::HoleAll
+                | Fault::Cut
+                | Fault::Freeze
+                | Fault::Delay
+                | Fault::Throttle
+                | Fault::BrokerKill
+        );
+        if one_path {
+            reach = Some(broker);
+        }
+        let to = self.clock.now();
+        self.disturbances.push(Disturbance { from, to, broker: reach, harm });
+        if matches!(fault, Fault::QuietCut | Fault::Chatter) {
+            sleep(Duration::from_millis(6500)).await; // longer than a notice may take
+        }
+    }
+
+    fn harm_of_kill(&self) -> Harm {
+        match self.plan.persistence {
+            // What is not yet written when a slow fsync is under way goes with the process.
+            Persistence::None | Persistence::Rdb | Persistence::AofEverysec => Harm::Loss(1),
+            Persistence::AofAlways => Harm::Identity,
+        }
+    }
+
+    async fn hole(&self, broker: usize, which: Which, rng: &mut Rng) {
+        let ways = [Direction::Both, Direction::ToBroker, Direction::ToRedis];
+        let direction = *rng.choice(&ways).unwrap();
+        self.proxies[broker].set(which, direction, Mode::BlackHole);
+        millis(rng, 1000..4000).await;
+        self.proxies[broker].heal();
+    }
+
+    async fn delete(&self, fault: Fault, rng: &mut Rng) {
+        let topic = &self.topics[rng.usize(..self.busy)];
+        let (hash, stream) = (format!("td:{{{topic}}}:m"), format!("td:{{{topic}}}:s"));
+        match fault {
+            Fault::DelHash => self.redis.del(&[&hash]).await,
+            Fault::DelStream => self.redis.del(&[&stream]).await,
+            _ => self.redis.del(&[&hash, &stream]).await,
+        }
+    }
+
+    /// Another server, empty: its port.
+    async fn elsewhere(&mut self) -> u16 {
+        match &self.elsewhere {
+            Some(server) => server.flushall().await,
+            None => self.elsewhere = Some(RedisServer::start(Persistence::None).await),
+        }
+        self.elsewhere.as_ref().expect("just started").port()
+    }
+
+    async fn follow_and_return(&self, primary: u16) {
+        self.redis.replicaof(Some(primary)).await;
+        self.redis.in_sync().await;
+        self.redis.replicaof(None).await;
+    }
+
+    /// One event on each topic, tried until it is acknowledged.
+    async fn publish_to_each(&self, traffic: &Traffic) -> Vec<Publish> {
+        let mut publishes = Vec::new();
+        for topic in 0..self.topics.len() {
+            for attempt in 0..100 {
+                let (_, address) = self.book.find(attempt).expect("a live broker");
+                let mut client = connect(address);
+                let one =
+                    publish_once(self.clock, &mut client, &self.topics, topic, 1, traffic).await;
+                let acked = matches!(one.outcome, Outcome::Acked(_));
+                publishes.push(one);
+                if acked {
+                    break;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        publishes
+    }
+}
+
+async fn millis(rng: &mut Rng, range: std::ops::Range<u64>) {
+    sleep(Duration::from_millis(rng.u64(range))).await;
+}
+
+impl Verdict {
+    pub(crate) fn head() -> String {
+        format!(
+            "{:<22} {:>6} {:>8} {:>9} {:>7} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6} {:>5} {:>8} {:>8}",
+            "trial",
+            "faults",
+            "acked",
+            "delivered",
+            "missing",
+            "gaps",
+            "lossy",
+            "unknown",
+            "SILENT",
+            "dup",
+            "order",
+            "other",
+            "notice s",
+            "late s"
+        )
+    }
+
+    pub(crate) fn row(&self) -> String {
+        let report = &self.report;
+        let silent = report.undetected();
+        let (duplicates, order) =
+            (report.count(&["duplicate"]), report.count(&["reordered", "ack order"]));
+        let other = report.violations.len() as u64 - silent - duplicates - order;
+        format!(
+            "{:<22} {:>6} {:>8} {:>9} {:>7} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6} {:>5} {:>8.2} {:>8.2}",
+            self.plan.name,
+            self.faults.values().sum::<u32>(),
+            report.acked,
+            report.deliveries,
+            report.missing,
+            report.gaps,
+            report.gaps - report.false_alarms,
+            report.unknown,
+            silent,
+            duplicates,
+            order,
+            other,
+            report.worst_notice as f64 / 1e6,
+            report.worst_delivery as f64 / 1e6,
+        )
+    }
+
+    /// What the promises were broken by, with what happened around it.
+    pub(crate) fn story(&self) -> String {
+        let mut story = vec![
+            format!("seed {} {:?} {:?}", self.plan.seed, self.plan.persistence, self.faults),
+            format!("violations {:?}", self.report.counts()),
+        ];
+        story.extend(self.report.violations.iter().take(12).map(|v| format!("  {v:?}")));
+        story.extend(self.panics.iter().cloned());
+        if !self.caught_up {
+            story.push("some subscriber never had the last event of its topics".into());
+        }
+        if std::env::var_os("TIDINGS_TRIAL_STORY").is_some() {
+            story.extend(self.history.disturbances.iter().map(|done| format!("  {done:?}")));
+            story.push(format!("{:#?}", self.gaps()));
+            story.push(self.output.clone());
+        }
+        story.join("\n")
+    }
+
+    /// Every announcement, by subscriber.
+    fn gaps(&self) -> Vec<(usize, &super::history::Seen)> {
+        let subscriptions = self.history.subscriptions.iter().enumerate();
+        let seen = subscriptions.flat_map(|(index, one)| one.seen.iter().map(move |s| (index, s)));
+        seen.filter(|(_, seen)| !matches!(seen, super::history::Seen::Event { .. })).collect()
+    }
+
+    pub(crate) fn faults_by_kind(&self) -> String {
+        let each = self.faults.iter().map(|(fault, times)| format!("{fault:?} {times}"));
+        format!("    {}", each.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Whether every promise was kept.
+    pub(crate) fn kept(&self) -> bool {
+        self.report.violations.is_empty() && self.panics.is_empty() && self.caught_up
+    }
+
+    #[track_caller]
+    pub(crate) fn acquit(&self) {
+        assert!(self.kept(), "{}\n{}\n{}", Verdict::head(), self.row(), self.story());
+    }
+}

@@ -1,0 +1,107 @@
+//! No silent loss: faults from a seed, and a judge who saw everything from the outside.
+//!
+//! `TIDINGS_SEED` repeats a run (as far as timing lets it), `TIDINGS_TRIAL_FAULTS` and
+//! `TIDINGS_TRIAL_EVENTS` make it long, `TIDINGS_TRIAL_STORY` tells everything about a run that
+//! failed, `TIDINGS_TRIAL_LOG` shows what the brokers print.
+
+use crate::support::{
+    alone,
+    broker::Make,
+    redis::Persistence,
+    trial::{ALL, HARMLESS, Plan, Verdict, run},
+};
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+fn seed() -> u64 {
+    number("TIDINGS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000))
+}
+
+fn plan(name: &'static str, seed: u64) -> Plan {
+    Plan {
+        name,
+        seed,
+        make: Make::Program,
+        brokers: 2,
+        persistence: Persistence::None,
+        kinds: ALL,
+        faults: 16,
+        events: 52_000,
+        rate: 700.0,
+        topics_exist: false,
+    }
+}
+
+const ROUNDS: [(&str, Persistence); 4] = [
+    ("no persistence", Persistence::None),
+    ("rdb", Persistence::Rdb),
+    ("aof everysec", Persistence::AofEverysec),
+    ("aof always", Persistence::AofAlways),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_is_lost_in_silence() {
+    let _alone = alone().await;
+    let faults = number("TIDINGS_TRIAL_FAULTS").unwrap_or(64);
+    let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(208_000);
+    // Rounds of bounded size, as many of each persistence.
+    let rounds = 4 * faults.max(events / 3250).div_ceil(4 * 20).max(1);
+    let first_seed = seed();
+    println!("{}", Verdict::head());
+    let mut failed = Vec::new();
+    let (mut acked, mut done) = (0, 0);
+    for round in 0..rounds {
+        let (name, persistence) = ROUNDS[round as usize % ROUNDS.len()];
+        let verdict = run(Plan {
+            persistence,
+            faults: faults.div_ceil(rounds) as u32,
+            events: events.div_ceil(rounds),
+            ..plan(name, first_seed + round)
+        })
+        .await;
+        println!("{}\n{}", verdict.row(), verdict.faults_by_kind());
+        acked += verdict.report.acked;
+        done += u64::from(verdict.faults.values().sum::<u32>());
+        if !verdict.kept() {
+            println!("{}", verdict.story());
+            failed.push(verdict.plan.seed);
+        }
+    }
+    println!("{done} faults, {acked} events acknowledged, {} rounds failed", failed.len());
+    assert!(failed.is_empty(), "promises broken in the rounds with the seeds {failed:?}");
+    assert!(done >= faults && acked >= events, "{done} faults, {acked} events");
+}
+
+/// Where Redis is the same and has everything, an outage within the history costs nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_that_lose_nothing_leave_no_gap() {
+    let _alone = alone().await;
+    let verdict = run(Plan {
+        kinds: HARMLESS,
+        faults: 12,
+        events: 2000,
+        rate: 60.0,
+        topics_exist: true,
+        ..plan("harmless", seed())
+    })
+    .await;
+    println!("{}\n{}", Verdict::head(), verdict.row());
+    verdict.acquit();
+    assert_eq!(verdict.report.gaps, 0, "{}", verdict.story());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_checker_convicts_a_naive_facade() {
+    let _alone = alone().await;
+    let naive = |name| Plan { make: Make::Naive, brokers: 1, rate: 200.0, ..plan(name, seed()) };
+    let calm = run(Plan { kinds: &[], faults: 0, events: 3000, ..naive("naive, calm") }).await;
+    println!("{}\n{}", Verdict::head(), calm.row());
+    calm.acquit();
+
+    let naive = run(Plan { kinds: ALL, faults: 16, events: 1000, ..naive("naive, faults") }).await;
+    println!("{}\n{:?}", naive.row(), naive.report.counts());
+    assert!(naive.report.count(&["undetected"]) > 0, "not convicted: {}", naive.story());
+}

@@ -1,0 +1,93 @@
+//! The project's commands: `cargo xtask <command>`. Nothing but std, so that it builds at once.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to a developer")]
+
+mod check;
+mod redis;
+mod tools;
+mod trials;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  test           install what the tests need, say so, and run every check and test
+  ci             the same; what .ci/run calls
+  trials [--faults N] [--events N] [--seed N]
+                 the long run: is an event ever lost in silence? (1000 faults, 2000000 events)
+  dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
+  redis [--port N] [--persist none|rdb|aof]
+                 run a throw-away Redis in the foreground (6379, none)
+  setup          let git run hooks/pre-commit before each commit
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let done = match command {
+        "test" | "ci" => no_more(rest).and_then(|()| check::run()),
+        "trials" => trials::run(rest),
+        "dev" => dev(rest),
+        "redis" => redis::run(rest),
+        "setup" => no_more(rest).and_then(|()| setup()),
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no command {other:?}\n\n{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn no_more(rest: &[String]) -> Result<(), String> {
+    if rest.is_empty() { Ok(()) } else { Err(format!("{rest:?}: no such option\n\n{USAGE}")) }
+}
+
+fn dev(flags: &[String]) -> Result<(), String> {
+    let mut server = cargo(["run", "--", "serve"]);
+    server.args(flags);
+    if env::var_os("TIDINGS_LOG").is_none() {
+        server.env("TIDINGS_LOG", "info,tidings=debug");
+    }
+    succeed(&mut server)
+}
+
+fn setup() -> Result<(), String> {
+    succeed(Command::new("git").current_dir(root()).args(["config", "core.hooksPath", "hooks"]))?;
+    println!("git runs hooks/pre-commit before each commit: format and tidy, about a second");
+    Ok(())
+}
+
+/// The top of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
+}
+
+/// Where cargo puts what it builds; what we install for tests lies beside it.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn cargo<const N: usize>(args: [&str; N]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args(args);
+    cargo
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
+}

