@@ -43,7 +43,7 @@ pub(crate) struct Plan {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(dead_code, reason = "the last three are for the planted bugs")]
+#[allow(dead_code, reason = "the last four are for the planted bugs")]
 pub(crate) enum Fault {
     RedisKill,
     /// Killed and restarted while one broker sees nothing of it.
@@ -74,6 +74,8 @@ pub(crate) enum Fault {
     Chatter,
     /// A topic is put back to what it was a moment ago, and Redis stays the same.
     Rollback,
+    /// A topic that has come far is deleted, and its next life does not come as far for a while.
+    SecondLife,
     /// Subscription connections are cut, and while they come back one event is published on a
     /// topic that is quiet before and after.
     QuietCut,
@@ -81,8 +83,11 @@ pub(crate) enum Fault {
 
 /// Topics that have an event only in a [`Fault::QuietCut`].
 const QUIET_TOPICS: usize = 6;
+/// What a topic has at least before its [`Fault::SecondLife`], and in which steps.
+const SECOND_LIFE_AFTER: u64 = 6000;
+const SECOND_LIFE_STEP: u64 = 500;
 
-/// All but the three that the planted bugs need.
+/// All but the four that the planted bugs need.
 pub(crate) const ALL: &[Fault] = &[
     Fault::RedisKill,
     Fault::RedisKillUnseen,
@@ -464,6 +469,15 @@ impl Stage {
                     self.redis.command(&["COPY", copy, key, "REPLACE"]).await;
                 }
             }
+            Fault::SecondLife => {
+                harm = Harm::Loss(1);
+                let topic = rng.usize(..self.busy);
+                for attempt in 0..SECOND_LIFE_AFTER / SECOND_LIFE_STEP {
+                    self.publish_at(attempt as usize, topic, SECOND_LIFE_STEP, traffic).await;
+                }
+                let keys = ["m", "s"].map(|part| format!("td:{{{}}}:{part}", self.topics[topic]));
+                self.redis.del(&[&keys[0], &keys[1]]).await;
+            }
             Fault::QuietCut => {
                 let delay = Duration::from_millis(200);
                 for proxy in &self.proxies {
@@ -473,11 +487,7 @@ impl Stage {
                 millis(rng, 300..1300).await;
                 let topic = self.busy + self.quiet;
                 self.quiet = (self.quiet + 1) % (self.topics.len() - self.busy);
-                let (_, address) = self.book.find(broker).expect("a live broker");
-                let mut client = connect(address);
-                let one =
-                    publish_once(self.clock, &mut client, &self.topics, topic, 1, traffic).await;
-                self.publishes.push(one);
+                self.publish_at(broker, topic, 1, traffic).await;
                 millis(rng, 500..1000).await;
                 self.proxies.iter().for_each(FaultProxy::heal);
             }
@@ -507,9 +517,16 @@ impl Stage {
         }
         let to = self.clock.now();
         self.disturbances.push(Disturbance { from, to, broker: reach, harm });
-        if matches!(fault, Fault::QuietCut | Fault::Chatter) {
+        if matches!(fault, Fault::QuietCut | Fault::Chatter | Fault::SecondLife) {
             sleep(Duration::from_millis(6500)).await; // longer than a notice may take
         }
+    }
+
+    async fn publish_at(&mut self, broker: usize, topic: TopicId, count: u64, traffic: &Traffic) {
+        let (_, address) = self.book.find(broker).expect("a live broker");
+        let mut client = connect(address);
+        let one = publish_once(self.clock, &mut client, &self.topics, topic, count, traffic).await;
+        self.publishes.push(one);
     }
 
     fn harm_of_kill(&self) -> Harm {
