@@ -205,6 +205,12 @@ impl Broker {
         all - self.shared.streams.available_permits()
     }
 
+    /// Returns when the backend will tell nothing any more: nobody should ask this broker then.
+    pub async fn ended(&self) {
+        // An error means that the hub is gone.
+        let _ = self.shared.hub.state().wait_for(|state| state.ended).await;
+    }
+
     /// Stops the backend. What is being stored is still answered.
     pub async fn close(&self) {
         self.shared.backend.close().await;

@@ -48,6 +48,8 @@ pub enum ServeError {
     Topics(#[from] CatalogError),
     #[error("the gRPC server ended by itself: {cause}")]
     Edge { cause: String },
+    #[error("the backend ended by itself: see the log for the bug, and start the server again")]
+    Backend,
 }
 
 impl ServeError {
@@ -61,7 +63,8 @@ impl ServeError {
             | ServeError::Topics(_)
             | ServeError::Listen { .. }
             | ServeError::Signals(_)
-            | ServeError::Edge { .. } => false,
+            | ServeError::Edge { .. }
+            | ServeError::Backend => false,
         }
     }
 }
@@ -99,12 +102,13 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         ..Default::default()
     };
     let broker = Broker::new(backend.clone(), feed, catalog, options);
-    let mut edge = Edge::start(&config, listener, broker)?;
+    let mut edge = Edge::start(&config, listener, broker.clone())?;
     announce(&config, edge.address, &description);
     let signal = tokio::select! {
         // A server that ended is told as such, also when a signal came at the same time.
         biased;
         cause = edge.failed() => return Err(ServeError::Edge { cause }),
+        () = broker.ended() => return Err(ServeError::Backend),
         signal = signals.next() => signal,
     };
     info!(signal, grace = %config.drain_grace, "draining");

@@ -277,7 +277,8 @@ impl Subscription {
             self.take_up(done);
         }
         if self.to_join.is_empty() && self.joining == 0 && !self.to_list && !self.listing {
-            self.known_us = self.known_us.max(clock_us);
+            // Also where it went back: the earlier time promises less.
+            self.known_us = clock_us;
         }
         self.look_around(Instant::now());
         let frame = loop {

@@ -243,6 +243,80 @@ async fn a_topic_that_is_born_in_a_flood_is_told_soon() {
     assert!(appeared(&mut broker, &other(), end).await.is_some(), "not told within ten seconds");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_is_attached_while_raw_clients_flood_another() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let Broker { redis, mut feed, .. } = broker;
+    let flooding = tokio::spawn(async move {
+        let flood = "for i = 1, 100 do redis.call('PUBLISH', 'orders', 'x') end return 1";
+        loop {
+            server.command(&["EVAL", flood, "0"]).await;
+            tokio::time::sleep(MOMENT / 1000).await;
+        }
+    });
+    // Whoever takes the feed is slower than what comes: something waits at any time.
+    let taking = tokio::spawn(async move {
+        let mut raw = 0;
+        while let Some(news) = feed.recv().await {
+            raw += u64::from(matches!(news, News::Raw { .. }));
+            if raw % 20 == 0 {
+                tokio::time::sleep(MOMENT / 1000).await;
+            }
+        }
+        raw
+    });
+    tokio::time::sleep(MOMENT / 2).await;
+    let mut held = Vec::new();
+    for n in 0..20 {
+        let (other, settings) = (topic(&format!("other.{n}")), live());
+        let attaching = tokio::time::timeout(2 * MOMENT, redis.attach(&other, &settings)).await;
+        held.push(attaching.expect("in time").expect("attached"));
+    }
+    flooding.abort();
+    redis.close().await;
+    drop(redis);
+    assert!(taking.await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn who_asks_for_a_comparison_is_told_of_a_life_that_was_missed() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    broker.attach(&orders(), &bridged(BridgeMode::Off)).await;
+    let missed = broker.append(&other(), "2").await.first;
+    // Another life of the topic, of which nothing was published.
+    for (from, to) in [("td:{other}:m", HASH), ("td:{other}:s", STREAM)] {
+        server.command(&["COPY", from, to, "REPLACE"]).await;
+    }
+    broker.redis.check(&orders()).await.expect("compared");
+    let mut told = Vec::new();
+    while let Ok(news) = broker.feed.try_recv() {
+        told.extend(crate::support::backend::told(news));
+    }
+    assert_eq!(gaps(&told).len(), 1, "{told:?}");
+    assert_eq!(told.last(), Some(&Told::Events(missed, vec!["2".into()])), "{told:?}");
+}
+
+#[tokio::test]
+async fn many_who_ask_for_all_topics_at_once_share_few_scans() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    watch(&broker.redis).await;
+    server.command(&["CONFIG", "RESETSTAT"]).await;
+    let asked = (0..200).map(|_| broker.redis.watch_topics());
+    for listed in futures_util::future::join_all(asked).await {
+        assert_eq!(listed.expect("listed"), [orders()]);
+    }
+    let stats = server.info("commandstats").await;
+    let scans = stats.lines().find_map(|line| line.strip_prefix("cmdstat_zscan:calls="));
+    let scans = scans.and_then(|line| line.split(',').next()?.parse::<u32>().ok());
+    assert!(scans.is_some_and(|scans| scans <= 10), "{scans:?} scans");
+}
+
 #[tokio::test]
 async fn a_topic_that_is_found_before_its_birth_is_heard_was_born_all_the_same() {
     let server = RedisServer::start(Persistence::None).await;

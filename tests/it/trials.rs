@@ -1,7 +1,7 @@
 //! No silent loss: faults from a seed, and a judge who saw everything from the outside.
 //!
-//! `TIDINGS_SEED` repeats a run (as far as timing lets it), `TIDINGS_TRIAL_FAULTS` and
-//! `TIDINGS_TRIAL_EVENTS` make it long, `TIDINGS_TRIAL_STORY` tells everything about a run that
+//! `TIDINGS_SEED` repeats a run (as far as timing lets it), and with `TIDINGS_TRIAL_ROUNDS=1` one
+//! round of it; `TIDINGS_TRIAL_FAULTS` and `TIDINGS_TRIAL_EVENTS` make it long, `TIDINGS_TRIAL_STORY` tells everything about a run that
 //! failed, `TIDINGS_TRIAL_LOG` shows what the brokers print.
 
 use crate::support::{
@@ -48,18 +48,21 @@ async fn no_event_is_lost_in_silence() {
     let faults = number("TIDINGS_TRIAL_FAULTS").unwrap_or(64);
     let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(208_000);
     // Rounds of bounded size, as many of each persistence.
-    let rounds = 4 * faults.max(events / 3250).div_ceil(4 * 20).max(1);
     let first_seed = seed();
+    let one_of_each = 4 * faults.max(events / 3250).div_ceil(4 * 20).max(1);
+    let rounds = number("TIDINGS_TRIAL_ROUNDS").unwrap_or(one_of_each);
     println!("{}", Verdict::head());
     let mut failed = Vec::new();
     let (mut acked, mut done) = (0, 0);
     for round in 0..rounds {
-        let (name, persistence) = ROUNDS[round as usize % ROUNDS.len()];
+        let seed = first_seed + round;
+        // By the seed, so that it repeats the round.
+        let (name, persistence) = ROUNDS[seed as usize % ROUNDS.len()];
         let verdict = run(Plan {
             persistence,
             faults: faults.div_ceil(rounds) as u32,
             events: events.div_ceil(rounds),
-            ..plan(name, first_seed + round)
+            ..plan(name, seed)
         })
         .await;
         println!("{}\n{}", verdict.row(), verdict.faults_by_kind());

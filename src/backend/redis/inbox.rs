@@ -33,6 +33,8 @@ const PROBE_SILENCE: Duration = Duration::from_millis(2500);
 pub(super) struct Push {
     pub(super) channel: Bytes,
     pub(super) payload: Bytes,
+    /// Pushes right before it did not fit.
+    pub(super) after_loss: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(super) struct Inbox {
 pub(super) struct Door {
     bytes: AtomicUsize,
     overflowed: AtomicBool,
+    /// The last push did not fit.
+    losing: AtomicBool,
     probe_channel: String,
     probe_heard: Mutex<Instant>,
 }
@@ -57,6 +61,7 @@ impl Inbox {
         let door = Arc::new(Door {
             bytes: AtomicUsize::new(0),
             overflowed: AtomicBool::new(false),
+            losing: AtomicBool::new(false),
             probe_channel,
             probe_heard: Mutex::new(Instant::now()),
         });
@@ -121,13 +126,16 @@ impl Door {
         if channel == self.probe_channel.as_bytes() {
             *self.probe_heard.lock() = Instant::now();
         }
-        let push = Push { channel, payload };
+        let after_loss = self.losing.load(Ordering::Relaxed);
+        let push = Push { channel, payload, after_loss };
         let weight = push.weight();
         let waiting = self.bytes.fetch_add(weight, Ordering::Relaxed);
-        if waiting + weight > PUSHES_BYTES_MAX || sender.try_send(push).is_err() {
+        let lost = waiting + weight > PUSHES_BYTES_MAX || sender.try_send(push).is_err();
+        if lost {
             self.bytes.fetch_sub(weight, Ordering::Relaxed);
             self.overflowed.store(true, Ordering::Release);
         }
+        self.losing.store(lost, Ordering::Relaxed);
     }
 }
 
@@ -150,5 +158,37 @@ pub(super) async fn prove_life(link: Arc<Link>, door: Arc<Door>) {
             warn!(?silent, "our own word does not come back: listening to the wrong redis");
             return link.close();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    fn message(payload: &str) -> PushInfo {
+        let data = ["orders", payload].map(|text| Value::BulkString(text.into()));
+        PushInfo { kind: PushKind::Message, data: data.into() }
+    }
+
+    #[test]
+    fn what_comes_right_after_a_loss_says_so() {
+        let (mut inbox, on_push) = Inbox::new("probe".into());
+        for n in 0..PUSHES_MAX + 5 {
+            on_push(message(&n.to_string()));
+        }
+        assert!(inbox.has_overflowed());
+        assert!(!inbox.waiting().expect("full").after_loss);
+        assert!(!inbox.waiting().expect("full").after_loss);
+        for late in ["first", "second"] {
+            on_push(message(late));
+        }
+        assert!(!inbox.has_overflowed());
+        let rest: Vec<Push> = std::iter::from_fn(|| inbox.waiting()).collect();
+        let after_loss: Vec<&[u8]> =
+            rest.iter().filter(|push| push.after_loss).map(|push| &push.payload[..]).collect();
+        assert_eq!(after_loss, [b"first"]);
+        assert_eq!(rest.last().expect("some").payload, "second");
     }
 }

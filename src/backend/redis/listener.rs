@@ -8,7 +8,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashMap, HashSet},
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -41,6 +41,8 @@ use crate::{
 
 /// Requests of the hub that may wait.
 pub(super) const REQUESTS_MAX: usize = 1024;
+/// Requests that are taken together.
+const REQUESTS_TOGETHER: usize = 256;
 /// Topics that are opened or read at the same time.
 const CONCURRENT: usize = 32;
 /// A topic's last sequence is compared this long after its last event, then ever less often.
@@ -87,6 +89,9 @@ pub(super) struct Listener {
     index: Option<HashSet<Topic>>,
     /// What the deployment said of its births when it was last reached.
     births: String,
+    /// A bridge's channel of which pushes were left out: until another channel is heard, what
+    /// comes on it may be echoes of a batch that was left out as well.
+    orphaned: Option<String>,
     reach: Arc<Reach>,
 }
 
@@ -133,6 +138,7 @@ impl Listener {
             checks: BinaryHeap::new(),
             index: None,
             births: String::new(),
+            orphaned: None,
             reach,
         }
     }
@@ -268,8 +274,7 @@ impl Listener {
                 self.scan_index(link, reader, inbox).await?;
             }
             tokio::select! {
-                // What was heard first, so that whatever is asked sees it told.
-                biased;
+                // In no order: a flood of pushes must not keep out what is asked.
                 () = self.session.closing.cancelled() => return Ok(()),
                 () = link.closed() => return Err(Lost(CallError::Lost("listening connection".into()))),
                 () = reader.closed() => return Err(Lost(CallError::Lost("commands' connection".into()))),
@@ -318,6 +323,11 @@ impl Listener {
         push: Push,
     ) -> Result<(), Lost> {
         let Ok(channel) = std::str::from_utf8(&push.channel) else { return Ok(()) };
+        if push.after_loss {
+            self.orphaned = Some(channel.to_owned());
+        } else if self.orphaned.as_deref().is_some_and(|orphaned| orphaned != channel) {
+            self.orphaned = None;
+        }
         if let Some((topic, kind)) = self.channels.get(channel).cloned() {
             return match kind {
                 Channel::Batches => match batch::heard(push.payload) {
@@ -327,6 +337,7 @@ impl Listener {
                         Ok(())
                     }
                 },
+                Channel::Bridge if self.orphaned.is_some() => Ok(()),
                 Channel::Bridge => {
                     self.raw(&topic, channel, push.payload).await;
                     Ok(())
@@ -446,73 +457,67 @@ impl Listener {
 
     // ---- what is asked -------------------------------------------------------------------
 
+    /// Takes what waits together: one command subscribes many topics, one scan lists them for all
+    /// who ask.
     async fn request(
         &mut self,
         link: &Arc<Link>,
         reader: &Arc<Link>,
         inbox: &mut Inbox,
-        request: Request,
+        first: Request,
     ) -> Result<(), Lost> {
-        match request {
-            Request::Attach(attach) => {
-                // Those that wait go together: one command subscribes them all.
-                let mut asked = vec![attach];
-                let mut other = VecDeque::new();
-                while asked.len() < 256
-                    && let Ok(request) = self.requests.try_recv()
-                {
-                    match request {
-                        Request::Attach(attach) => asked.push(attach),
-                        request @ (Request::Check { .. }
-                        | Request::WatchTopics { .. }
-                        | Request::RolledBack { .. }) => other.push_back(request),
-                    }
-                }
-                self.attach(link, reader, asked).await?;
-                for request in other {
-                    self.request_one(link, reader, inbox, request).await?;
-                }
-                Ok(())
+        let (mut attaching, mut watching, mut comparing) = (Vec::new(), Vec::new(), Vec::new());
+        let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
+        for request in std::iter::once(first).chain(waiting).take(REQUESTS_TOGETHER) {
+            match request {
+                Request::Attach(attach) => attaching.push(attach),
+                Request::WatchTopics { answer } => watching.push(answer),
+                Request::Check { topic, answer } => comparing.push((topic, Some(answer))),
+                Request::RolledBack { topic } => comparing.push((topic, None)),
             }
-            request @ (Request::Check { .. }
-            | Request::WatchTopics { .. }
-            | Request::RolledBack { .. }) => self.request_one(link, reader, inbox, request).await,
         }
+        if !attaching.is_empty() {
+            self.attach(link, reader, attaching).await?;
+        }
+        if !watching.is_empty() {
+            self.index.get_or_insert_default();
+            self.scan_index(link, reader, inbox).await?;
+            let index: Vec<Topic> = self.index.iter().flatten().cloned().collect();
+            for answer in watching {
+                let _ = answer.send(Ok(index.clone()));
+            }
+        }
+        for (topic, answer) in comparing {
+            let compared = self.compare(link, reader, inbox, &topic, answer.is_some()).await?;
+            if let Some(answer) = answer {
+                let _ = answer.send(compared);
+            }
+        }
+        Ok(())
     }
 
-    async fn request_one(
+    async fn compare(
         &mut self,
         link: &Arc<Link>,
         reader: &Arc<Link>,
         inbox: &mut Inbox,
-        request: Request,
-    ) -> Result<(), Lost> {
-        match request {
-            Request::Attach(_) => unreachable!("attached together"),
-            Request::Check { topic, answer } => {
-                if self.topics.contains_key(&topic) {
-                    self.hear_out(link, reader, inbox).await?;
-                    let refused = self.sync(link, reader, &topic, Why::Check).await?;
-                    if let Some((_, error)) = refused.into_iter().next() {
-                        let _ = answer.send(Err(error.into()));
-                        return Ok(());
-                    }
-                }
-                let _ = answer.send(Ok(()));
-            }
-            Request::WatchTopics { answer } => {
-                self.index.get_or_insert_default();
-                self.scan_index(link, reader, inbox).await?;
-                let index = self.index.iter().flatten().cloned().collect();
-                let _ = answer.send(Ok(index));
-            }
-            Request::RolledBack { topic } => {
-                if self.topics.contains_key(&topic) {
-                    let _refused = self.sync(link, reader, &topic, Why::Check).await?;
-                }
-            }
+        topic: &Topic,
+        hear_out: bool,
+    ) -> Result<Result<(), BackendError>, Lost> {
+        if !self.topics.contains_key(topic) {
+            return Ok(Ok(()));
         }
-        Ok(())
+        if hear_out {
+            self.hear_out(link, reader, inbox).await?;
+        }
+        let mut refused = self.sync(link, reader, topic, Why::Check).await?;
+        if hear_out && self.topics.get(topic).is_some_and(|followed| followed.suspected) {
+            // What that life began with may just be on its way: then it is heard now, and else
+            // it was missed. Whoever asked wants to know.
+            self.hear_out(link, reader, inbox).await?;
+            refused = self.sync(link, reader, topic, Why::Check).await?;
+        }
+        Ok(refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.into())))
     }
 
     async fn attach(
@@ -777,9 +782,7 @@ impl Listener {
         if self.index.is_none() {
             return Ok(());
         }
-        let now = (micros(SystemTime::now()) / 1_000_000).to_string();
-        let forget = ["ZREMRANGEBYSCORE", keys::INDEX, "-inf", &format!("({now}")];
-        let _: u64 = reader.call(&super::session::command(&forget)).await.map_err(Lost)?;
+        reader.forget_topics().await.map_err(Lost)?;
         // By cursor and not by rank: ranks move whenever a topic is kept from being forgotten.
         let mut found = HashSet::new();
         let mut cursor = "0".to_owned();

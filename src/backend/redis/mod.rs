@@ -16,13 +16,15 @@ mod scripts;
 mod session;
 mod sync;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 pub use self::connection::InvalidAddress;
 use self::{
@@ -38,7 +40,7 @@ use super::{
     async_trait,
 };
 use crate::{
-    event::{Defaults, Event, admit, micros},
+    event::{Defaults, Event, admit},
     limits::{BACKEND_DEADLINE, FEED_ITEMS_MAX, HISTORY_BYTES},
     position::{Position, Start},
     proto,
@@ -134,7 +136,8 @@ impl Redis {
         let _ = timeout(2 * BACKEND_DEADLINE, connected).await;
         let reach = Reach::new();
         tasks.spawn(reach.clone().watch(session.clone(), news.clone()));
-        tasks.spawn(Listener::new(session.clone(), news, requests, reach).run());
+        let listening = Listener::new(session.clone(), news, requests, reach).run();
+        tasks.spawn(or_close(session.clone(), listening));
         tasks.close();
         let publisher = Publisher::new(session.clone(), listener.clone());
         Ok((Redis { session, publisher, listener, description, tasks }, feed))
@@ -156,6 +159,14 @@ impl Redis {
             Ok(None) => Err(self.session.unavailable()),
             Err(_) => Err(BackendError::Timeout { after: 5 * BACKEND_DEADLINE }),
         }
+    }
+}
+
+/// A panic must not leave a feed on which nothing comes: it ends, and whoever takes it knows.
+async fn or_close(session: Arc<Session>, listening: impl Future<Output = ()>) {
+    if AssertUnwindSafe(listening).catch_unwind().await.is_err() {
+        error!("BUG: the listener panicked: nothing will come any more");
+        session.closing.cancel();
     }
 }
 
@@ -216,12 +227,6 @@ impl Default for Rules {
             check_positions: true,
         }
     }
-}
-
-/// When a topic that is used now will be forgotten, as a score of the index.
-fn index_score(idle: Duration) -> String {
-    let now = micros(std::time::SystemTime::now()) / 1_000_000;
-    (now + idle.as_secs() + 60).to_string()
 }
 
 /// Reads what an operator should know of this Redis.
@@ -303,14 +308,24 @@ async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, 
         .call(&command(&["DEL", &hash, &stream]))
         .await
         .map_err(|error| ("delete a topic", error))?;
-    let score = index_score(Duration::ZERO);
-    let _: u64 = link
-        .call(&command(&["ZADD", keys::INDEX, &score, topic.as_str()]))
-        .await
-        .map_err(|error| ("write the index of topics", error))?;
-    let _: u64 = link
-        .call(&command(&["ZREM", keys::INDEX, topic.as_str()]))
-        .await
-        .map_err(|error| ("write the index of topics", error))?;
+    let index = |error| ("write the index of topics", error);
+    link.enlist(&topic, Duration::ZERO).await.map_err(index)?;
+    link.forget_topics().await.map_err(index)?;
+    let _: u64 =
+        link.call(&command(&["ZREM", keys::INDEX, topic.as_str()])).await.map_err(index)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_panics_ends_the_feed() {
+        let address = Address::parse("redis://127.0.0.1:1", None).expect("an address");
+        let session = Session::new(address, "a".into(), String::new(), Rules::default());
+        let session = Arc::new(session);
+        or_close(session.clone(), async { panic!("planted") }).await;
+        assert!(session.closing.is_cancelled());
+    }
 }

@@ -3,23 +3,25 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
+use tracing::error;
 
 use super::{
     batch, bridge,
     connection::{CallError, Link, OUT_OF_ORDER},
-    keys,
     listener::Request,
     scripts::{Opened, Opening, Published, Publishing},
-    session::{Known, OpenTopic, Session, command},
+    session::{Known, OpenTopic, Session},
 };
 use crate::{
     backend::{Appended, BackendError, BridgeMode, TopicSettings},
@@ -96,7 +98,12 @@ impl Publisher {
         while let Some(group) = self.next_group(&topic) {
             let settings = group[0].settings.clone();
             let events: Vec<&Event> = group.iter().flat_map(|append| &append.events).collect();
-            let stored = self.commit(&topic, &settings, &events).await;
+            let committing = AssertUnwindSafe(self.commit(&topic, &settings, &events));
+            let stored = committing.catch_unwind().await.unwrap_or_else(|_| {
+                error!(%topic, "BUG: storing panicked");
+                self.session.forget("it is not known what became of a publish");
+                Err(BackendError::OutcomeUnknown { cause: "a bug: storing panicked".into() })
+            });
             let mut before = 0;
             for append in group {
                 let offset = before;
@@ -198,9 +205,7 @@ impl Publisher {
         let mut opened = self.open(link, topic, settings, known, false).await?;
         if opened.last.is_none() {
             // In the index first: who follows a pattern must never miss a topic that exists.
-            let score = super::index_score(settings.idle);
-            let add = ["ZADD", keys::INDEX, &score, topic.as_str()];
-            let _: u64 = link.call(&command(&add)).await.map_err(BackendError::from)?;
+            link.enlist(topic, settings.idle).await.map_err(BackendError::from)?;
             opened = self.open(link, topic, settings, known, true).await?;
         }
         let Some(last) = opened.last else {

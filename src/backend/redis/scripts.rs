@@ -1,7 +1,7 @@
 //! The scripts, each typed: what goes in, what comes out. Their promises stand in their first
 //! lines.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, Value};
@@ -30,6 +30,11 @@ static READ: LazyLock<Script> = script!("read.lua");
 static SEEK: LazyLock<Script> = script!("seek.lua");
 static REFRESH: LazyLock<Script> = script!("refresh.lua");
 static CONFIGURE: LazyLock<Script> = script!("configure.lua");
+static ENLIST: LazyLock<Script> = script!("enlist.lua");
+static FORGET: LazyLock<Script> = script!("forget.lua");
+
+/// The index keeps a topic a little longer than its keys live: what exists is always in it.
+const ENLISTED_LONGER: Duration = Duration::from_secs(60);
 
 struct Script {
     source: &'static str,
@@ -220,6 +225,21 @@ impl Link {
                 cmd.arg(idle_ms);
             })
             .await
+    }
+
+    /// Writes the topic into the index, to be forgotten after this time without use.
+    pub(super) async fn enlist(&self, topic: &Topic, idle: Duration) -> Result<(), CallError> {
+        let keep_seconds = idle.as_secs() + ENLISTED_LONGER.as_secs();
+        ENLIST
+            .run(self, &[keys::INDEX.into()], |cmd| {
+                cmd.arg(topic.as_str()).arg(keep_seconds);
+            })
+            .await
+    }
+
+    /// Takes the topics out of the index of which the time is over.
+    pub(super) async fn forget_topics(&self) -> Result<(), CallError> {
+        FORGET.run(self, &[keys::INDEX.into()], |_| ()).await
     }
 
     pub(super) async fn configure(

@@ -213,9 +213,7 @@ impl Session {
         idle: Duration,
     ) -> Result<(), CallError> {
         if link.refresh(&topic, idle.as_millis() as u64).await? {
-            let score = super::index_score(idle);
-            let add = ["ZADD", keys::INDEX, &score, topic.as_str()];
-            let _: u64 = link.call(&command(&add)).await?;
+            link.enlist(&topic, idle).await?;
         }
         known.lock().refreshed = Instant::now();
         Ok(())
