@@ -301,6 +301,30 @@ async fn who_asks_for_a_comparison_is_told_of_a_life_that_was_missed() {
 }
 
 #[tokio::test]
+async fn a_life_that_was_left_does_not_come_back() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &bridged(BridgeMode::Off)).await;
+    let first = broker.append(&orders(), "1").await.first;
+    for (from, to) in [(HASH, "copy:m"), (STREAM, "copy:s")] {
+        server.command(&["COPY", from, to]).await;
+    }
+    server.del(&[HASH, STREAM]).await;
+    broker.append(&orders(), "2").await;
+    broker.told_until_event("2").await;
+    // Somebody puts back what there was, and Redis stays the same.
+    for (from, to) in [("copy:m", HASH), ("copy:s", STREAM)] {
+        server.command(&["COPY", from, to, "REPLACE"]).await;
+    }
+    broker.redis.check(&orders()).await.expect("compared");
+    let third = broker.append(&orders(), "3").await.first;
+    assert_ne!(third.epoch, first.epoch);
+    let told = broker.told_until_event("3").await;
+    assert_eq!(ids(&told), ["3"], "{told:?}");
+    assert!(!gaps(&told).is_empty());
+}
+
+#[tokio::test]
 async fn many_who_ask_for_all_topics_at_once_share_few_scans() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;

@@ -401,7 +401,7 @@ impl Listener {
         followed.told = Some(told);
         {
             let mut known = known.lock();
-            known.told = Some(told);
+            known.tell(Some(told));
             known.learn(told);
         }
         self.tell(News::Stored { topic: topic.clone(), batch }).await;
@@ -661,7 +661,7 @@ impl Listener {
     /// Follows it no more; returns the channels that only it needed.
     fn remove(&mut self, topic: &Topic) -> Vec<String> {
         let Some(followed) = self.topics.remove(topic) else { return Vec::new() };
-        self.session.known(topic).lock().told = None;
+        self.session.known(topic).lock().tell(None);
         let mut channels = self.channels_of(topic, &followed.settings);
         channels
             .retain(|channel| self.channels.get(channel).is_some_and(|(owner, _)| owner == topic));

@@ -5,7 +5,7 @@
 //! be another one than it was, and with them what was known through them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -42,6 +42,8 @@ const RECONNECT_MAX: Duration = Duration::from_secs(1);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 const REFRESH_MAX: usize = 1000;
 const REFRESH_CONCURRENT: usize = 16;
+/// Lives of a topic that are remembered after it has gone on to the next.
+const LIVES_LEFT_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -72,6 +74,8 @@ pub(super) struct Known {
     pub(super) distrusted: Option<u64>,
     /// What the feed has told, where the topic is attached.
     pub(super) told: Option<Position>,
+    /// The last lives from which the feed has gone on to another one.
+    left: VecDeque<u64>,
     pub(super) opened: Option<OpenTopic>,
     /// The last position that a publish was answered with, over which connection.
     pub(super) acked: Option<(u64, Position)>,
@@ -353,6 +357,24 @@ impl Identity {
 }
 
 impl Known {
+    /// The feed has told up to here; none: it tells of the topic no more.
+    pub(super) fn tell(&mut self, told: Option<Position>) {
+        let before = self.told.map(|before| before.epoch).filter(|epoch| *epoch > 0);
+        if let Some(before) = before
+            && told.is_some_and(|told| told.epoch != before)
+        {
+            self.left.truncate(LIVES_LEFT_MAX - 1);
+            self.left.push_front(before);
+        }
+        self.told = told;
+    }
+
+    /// Whether the feed went on from this life to another one. It does not come back: where Redis
+    /// names it again, Redis was set back.
+    pub(super) fn has_left(&self, epoch: u64) -> bool {
+        self.left.contains(&epoch)
+    }
+
     /// Redis named this place: it has existed.
     pub(super) fn learn(&mut self, place: Position) {
         self.floor = self.floor.max(place.epoch);
@@ -370,6 +392,7 @@ impl Default for Known {
             claim: None,
             distrusted: None,
             told: None,
+            left: VecDeque::new(),
             opened: None,
             acked: None,
             configured: None,

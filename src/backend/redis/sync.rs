@@ -17,8 +17,8 @@ use crate::{
     topic::Topic,
 };
 
-/// How often a topic is opened again because a rollback was proven while it was read.
-const ROLLBACKS_MAX: usize = 4;
+/// How often a topic is opened again because it changed under the reader.
+const OPENINGS_MAX: usize = 8;
 
 /// Why a topic is opened and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +48,22 @@ pub(super) struct Sync {
     pub(super) why: Why,
 }
 
+/// How reading what an open answered ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    ToTheEnd,
+    RolledBack,
+    /// Redis holds another life than the open named.
+    Changed,
+}
+
 impl Sync {
     /// What has been told stays true also where the reading fails half way.
     pub(super) async fn run(mut self) -> (Sync, Result<(), CallError>) {
         let result = self.steps().await;
         let known = self.session.known(&self.topic);
         let mut known = known.lock();
-        known.told = self.told;
+        known.tell(self.told);
         if let Some(told) = self.told.filter(|told| !told.is_beginning()) {
             known.learn(told);
         }
@@ -68,7 +77,7 @@ impl Sync {
             Why::Attach | Why::Reconnect { .. } | Why::Check => None,
         };
         let known = self.session.known(&self.topic);
-        for _ in 0..ROLLBACKS_MAX {
+        for _ in 0..OPENINGS_MAX {
             if known.lock().distrusted.is_some() {
                 heard = None;
             }
@@ -78,7 +87,7 @@ impl Sync {
                 self.session.forget("redis has another replication id");
                 return Err(CallError::NotSent);
             }
-            let told = match (self.told, opened.last) {
+            let (told, last) = match (self.told, opened.last) {
                 (None, last) => {
                     let at = last.unwrap_or(Position::BEGINNING);
                     self.told = Some(at);
@@ -96,28 +105,41 @@ impl Sync {
                     }
                     return Ok(());
                 }
-                (Some(told), Some(last)) => {
-                    let another_life = self.why == Why::Check && told.epoch != last.epoch;
-                    self.suspected = another_life && !self.suspected;
-                    if self.suspected {
-                        return Ok(());
-                    }
-                    told
-                }
+                (Some(told), Some(last)) => (told, last),
             };
-            if self.catch_up(told, heard).await? {
+            if known.lock().has_left(last.epoch) {
+                // What was told of it would be told again.
+                known.lock().distrusted = Some(last.epoch);
+                continue;
+            }
+            let another_life = self.why == Why::Check && told.epoch != last.epoch;
+            self.suspected = another_life && !self.suspected;
+            if self.suspected {
                 return Ok(());
             }
-            known.lock().distrusted = opened.last.map(|last| last.epoch);
+            match self.catch_up(told, last.epoch, heard).await? {
+                Read::ToTheEnd => return Ok(()),
+                Read::RolledBack => known.lock().distrusted = Some(last.epoch),
+                Read::Changed => (),
+            }
         }
         Err(CallError::Unexpected("redis keeps going back in time".into()))
     }
 
-    /// False where a rollback was proven.
-    async fn catch_up(&mut self, told: Position, heard: Option<u64>) -> Result<bool, CallError> {
+    /// Reads the life that was opened, and no other: what a Redis says that has become a replica
+    /// of another meanwhile is not to be told.
+    async fn catch_up(
+        &mut self,
+        told: Position,
+        opened: u64,
+        heard: Option<u64>,
+    ) -> Result<Read, CallError> {
         let mut replay = Replay::new(told, Bound::Present { heard }, GapReason::BackendDisconnect);
         loop {
             let page = self.reader.read(&self.topic, replay.at()).await?;
+            if page.last.is_none_or(|last| last.epoch != opened) {
+                return Ok(Read::Changed);
+            }
             let mut told = Vec::new();
             let progress = replay.take(page, &mut told);
             for told in told {
@@ -134,8 +156,8 @@ impl Sync {
             self.told = Some(replay.at());
             match progress {
                 Progress::More => (),
-                Progress::Done => return Ok(true),
-                Progress::RolledBack => return Ok(false),
+                Progress::Done => return Ok(Read::ToTheEnd),
+                Progress::RolledBack => return Ok(Read::RolledBack),
             }
         }
     }
