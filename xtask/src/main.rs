@@ -3,6 +3,7 @@
 
 mod check;
 mod redis;
+mod remedies;
 mod tools;
 mod trials;
 
@@ -19,6 +20,8 @@ cargo xtask <command>
   ci             the same; what .ci/run calls
   trials [--faults N] [--events N] [--seed N]
                  the long run: is an event ever lost in silence? (1000 faults, 2000000 events)
+  remedies [--only TEXT]
+                 does each test against a known failing sequence fail without its remedy?
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match command {
         "test" | "ci" => no_more(rest).and_then(|()| check::run()),
         "trials" => trials::run(rest),
+        "remedies" => remedies::run(rest),
         "dev" => dev(rest),
         "redis" => redis::run(rest),
         "setup" => no_more(rest).and_then(|()| setup()),

@@ -1,0 +1,405 @@
+//! `cargo xtask remedies`: each remedy against a known failing sequence is taken out of a copy of
+//! the tree, and the test that needs it has to fail there. A test that passes without its remedy
+//! proves nothing.
+//!
+//! The sequences were found on paper and by a model before the broker was written; the names are
+//! theirs: `B`, `C` and `U` of a review, `F` flaws of the first protocol.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{cargo, root, target, tools};
+
+#[derive(Debug, Clone, Copy)]
+struct Remedy {
+    against: &'static str,
+    file: &'static str,
+    with: &'static str,
+    without: &'static str,
+    /// What `cargo test --test it` is asked for; `lib:` before it asks the unit tests.
+    test: &'static str,
+}
+
+const LISTENER: &str = "src/backend/redis/listener.rs";
+const PUBLISHER: &str = "src/backend/redis/publisher.rs";
+const SYNC: &str = "src/backend/redis/sync.rs";
+const SESSION: &str = "src/backend/redis/session.rs";
+const OPEN: &str = "src/backend/redis/scripts/open.lua";
+const PUBLISH: &str = "src/backend/redis/scripts/publish.lua";
+const READ: &str = "src/backend/redis/scripts/read.lua";
+
+const REMEDIES: &[Remedy] = &[
+    Remedy {
+        against: "B1: epochs compared by order",
+        file: LISTENER,
+        with: "let Some(told) = followed.told else { return Ok(()) };\n        let compare",
+        without: "let Some(told) = followed.told.filter(|told| told.epoch <= heard.epoch) else { \
+                  return Ok(()) };\n        let compare",
+        test: "redis_protocol::an_epoch_below_ours_is_another_history_and_is_followed",
+    },
+    Remedy {
+        against: "B2: a cached higher epoch is not refused",
+        file: PUBLISH,
+        with: "if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] then return false end",
+        without: "if not m[1] or tonumber(m[1]) > tonumber(ARGV[1]) then return false end",
+        test: "redis_protocol::a_publisher_with_a_stale_view_opens_the_topic_again",
+    },
+    Remedy {
+        against: "B3: a position given twice, by the answer",
+        file: PUBLISHER,
+        with: "if was_given && self.session.rules.check_positions {",
+        without: "if false && was_given && self.session.rules.check_positions {",
+        test: "redis_protocol::a_position_given_twice_is_an_unknown_outcome_and_a_new_epoch",
+    },
+    Remedy {
+        against: "B3: a position given twice, heard live",
+        file: LISTENER,
+        with: "if self.session.rules.check_positions && seen.is_some_and(again) {",
+        without: "if false && seen.is_some_and(again) {",
+        test: "redis_protocol::a_live_batch_below_what_was_heard_proves_a_rollback",
+    },
+    Remedy {
+        against: "B4: retention as each broker's settings say",
+        file: PUBLISHER,
+        with: "            history_events: opened.history_events,\n            history_bytes",
+        without: "            history_events: settings.history_events,\n            history_bytes",
+        test: "redis_protocol::how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settings",
+    },
+    Remedy {
+        against: "B5: a topic in use is forgotten",
+        file: SESSION,
+        with: "&& due.len() < REFRESH_MAX {",
+        without: "&& due.len() < REFRESH_MAX && false {",
+        test: "redis_protocol::a_topic_that_is_followed_is_not_forgotten_and_one_that_is_not_is",
+    },
+    Remedy {
+        against: "B6: trimming by entries keeps less than the history",
+        file: PUBLISH,
+        with: "local keep = first - tonumber(ARGV[4]) - widest",
+        without: "local keep = first - tonumber(ARGV[4])",
+        test: "redis_protocol::at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more",
+    },
+    Remedy {
+        against: "B6: a live history without a bound in bytes",
+        file: PUBLISH,
+        with: "if grown > bytes then\n",
+        without: "if grown < 0 then\n",
+        test: "redis_protocol::the_history_is_bounded_in_bytes_too",
+    },
+    Remedy {
+        against: "B7: trimming across an epoch",
+        file: PUBLISH,
+        with: "if keep > 0 then",
+        without: "keep = math.max(keep, 0)\nif true then",
+        test: "redis_protocol::a_new_epoch_does_not_trim_the_history_of_the_one_before",
+    },
+    Remedy {
+        against: "B8: the publish time is not stored",
+        file: PUBLISH,
+        with: "added = redis.pcall('XADD', KEYS[2], id, 't', now,",
+        without: "added = redis.pcall('XADD', KEYS[2], id, 't', '0',",
+        test: "redis_protocol::what_is_read_from_history_is_what_was_heard_live",
+    },
+    Remedy {
+        against: "B9: half a script is allowed",
+        file: "src/backend/redis/mod.rs",
+        with: "try_scripts(&link, &config.broker_id).await.map_err(",
+        without: "Ok(()).map_err(",
+        test: "redis_protocol::a_redis_that_lets_a_script_run_only_half_is_refused_at_the_start",
+    },
+    Remedy {
+        against: "B10: every event twice on a bridged topic",
+        file: LISTENER,
+        with: "iter().position(|echo| *echo == hash)",
+        without: "iter().position(|echo| *echo == hash && false)",
+        test: "redis_protocol::what_is_copied_to_the_bridges_channel_does_not_come_back",
+    },
+    Remedy {
+        against: "B11: channels know no databases",
+        file: LISTENER,
+        with: "if heard.store != *self.session.store() {",
+        without: "if false {",
+        test: "redis_protocol::two_deployments_on_one_redis_do_not_hear_each_other",
+    },
+    Remedy {
+        against: "B11: an epoch is believed before the stream confirms it",
+        file: LISTENER,
+        with: "let follows = told.epoch == heard.epoch || !compare;",
+        without: "let follows = !told.is_beginning(); let told = if told.epoch == heard.epoch { told } \
+                  else { Position::new(heard.epoch, heard.first.saturating_sub(1)) }; let _ = compare;",
+        test: "redis_protocol::a_forged_batch_moves_nobody",
+    },
+    Remedy {
+        against: "B17: an event that no client can receive",
+        file: "src/limits.rs",
+        with: "pub const EVENT_BYTES_MAX: usize = 1 << 20;",
+        without: "pub const EVENT_BYTES_MAX: usize = 4 << 20;\nconst _: usize = FRAME_BYTES_MAX;",
+        test: "delivery::publishing_is_all_or_nothing_and_reserved_names_are_refused",
+    },
+    Remedy {
+        against: "C3: a lost last event is never found",
+        file: LISTENER,
+        with: "if self.session.rules.check_positions {\n            self.sync_these",
+        without: "if false {\n            self.sync_these",
+        test: "planted::a_broker_that_does_not_check_positions_is_convicted",
+    },
+    Remedy {
+        against: "C6: a topic exists before the index names it",
+        file: PUBLISHER,
+        with: "link.enlist(topic, settings.idle).await.map_err(BackendError::from)?;\n            \
+               opened = self.open(link, topic, settings, known, true).await?;",
+        without: "opened = self.open(link, topic, settings, known, true).await?;",
+        test: "redis_protocol::the_index_names_a_topic_before_it_exists_and_tells_who_watches",
+    },
+    Remedy {
+        against: "U1: a position inside a batch",
+        file: READ,
+        with: "from = begins + holds - 1 > tonumber(ARGV[2]) and x[1] or '(' .. x[1]",
+        without: "from = '(' .. x[1]",
+        test: "delivery_on_redis::",
+    },
+    Remedy {
+        against: "U3: what was sent behind a call that timed out",
+        file: PUBLISHER,
+        with: "            link.close();\n            BackendError::OutcomeUnknown",
+        without: "            BackendError::OutcomeUnknown",
+        test: "redis_protocol::an_answer_that_was_lost_is_an_unknown_outcome_and_the_next_publish_waits_for_nothing",
+    },
+    Remedy {
+        against: "U4: a script that Redis forgot",
+        file: "src/backend/redis/scripts.rs",
+        with: "if error.code() == Some(\"NOSCRIPT\") => {",
+        without: "if error.code() == Some(\"NOSUCH\") => {",
+        test: "redis_protocol::forgotten_scripts_are_loaded_again_in_place",
+    },
+    Remedy {
+        against: "U5: away since when?",
+        file: "src/backend/redis/reach.rs",
+        with: "if following && session.is_connected() {",
+        without: "if following {",
+        test: "live::a_half_open_command_path_is_noticed",
+    },
+    Remedy {
+        against: "U6: a rollback where nobody publishes",
+        file: SYNC,
+        with: "            let opened =\n                self.session.open(",
+        without: "            if self.why != Why::Attach { return Ok(()); }\n            \
+                  let opened =\n                self.session.open(",
+        test: "redis_protocol::a_restart_that_forgot_is_told_also_where_nobody_publishes",
+    },
+    Remedy {
+        against: "U9: more than the inbox holds",
+        file: LISTENER,
+        with: "if inbox.has_overflowed() {",
+        without: "if inbox.has_overflowed() && false {",
+        test: "redis_races::a_topic_that_is_born_in_a_flood_is_told_soon",
+    },
+    Remedy {
+        against: "F1: the same lineage proves nothing",
+        file: OPEN,
+        with: "elseif m[4] ~= id then",
+        without: "elseif m[4] ~= id and not string.find(info, 'master_replid2:' .. m[4], 1, true) then",
+        test: "redis_races::a_name_that_redis_had_before_last_proves_nothing",
+    },
+    Remedy {
+        against: "F2: a life between the one heard and the one opened",
+        file: "src/backend/replay.rs",
+        with: "Bound::Present { heard } if heard == Some(entry.epoch()) && self.follows(entry) => {",
+        without: "Bound::Present { heard } if heard.is_some() && self.follows(entry) => {",
+        test: "lib:replay",
+    },
+    Remedy {
+        against: "F3: a demoted primary that opens",
+        file: OPEN,
+        with: "if not string.find(info, 'role:master', 1, true) then",
+        without: "if false then",
+        test: "redis_protocol::a_demoted_primary_is_never_answered_as_a_success",
+    },
+    Remedy {
+        against: "F4: a name that changed with nothing lost",
+        file: SESSION,
+        with: "if before.is_the_same_redis_as(&now) => self.rename(link, &now),",
+        without: "if false && before.is_the_same_redis_as(&now) => self.rename(link, &now),",
+        test: "redis_protocol::a_first_replica_renames_the_history_and_nobody_is_told_of_a_gap",
+    },
+    Remedy {
+        against: "F5: epochs in milliseconds collide",
+        file: OPEN,
+        with: "local us = tonumber(t[1]) * 1000000 + tonumber(t[2])\nlocal epoch",
+        without: "local us = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\nlocal epoch",
+        test: "redis_protocol::epochs_never_collide_however_fast_topics_begin",
+    },
+    Remedy {
+        against: "F6: nobody hears of a life that begins",
+        file: OPEN,
+        with: "redis.call('PUBLISH', ARGV[8], ",
+        without: "redis.call('PUBLISH', ARGV[8] .. '.nobody', ",
+        test: "redis_protocol::a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch \
+               redis_protocol::a_topic_that_is_deleted_and_begun_again_is_no_gap_for_who_heard_all_of_it",
+    },
+    Remedy {
+        against: "F7: what a broker was told is not claimed",
+        file: PUBLISHER,
+        with: "claim: known.claim.filter(|_| self.rules.compare_epochs),",
+        without: "claim: known.claim.filter(|_| false),",
+        test: "redis_protocol::a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch",
+    },
+    Remedy {
+        against: "F8: a deleted hash over a living stream",
+        file: OPEN,
+        with: "epoch = math.max(epoch, tonumber(string.match(top, '^%d+')) + 1)",
+        without: "epoch = math.max(epoch, 1)",
+        test: "redis_protocol::a_deleted_hash_over_a_living_stream_does_not_stop_the_topic",
+    },
+    Remedy {
+        against: "F9: a present life that lies before the place",
+        file: "src/backend/replay.rs",
+        with: "if wanted.epoch == present.epoch && self.at.epoch != present.epoch {",
+        without: "if false {",
+        test: "lib:replay",
+    },
+    Remedy {
+        against: "F10: a client that is ahead of the topic",
+        file: "src/subscription/begin.rs",
+        with: "if !position.is_beginning() && !place.has_reached(position) {",
+        without: "if false {",
+        test: "delivery_on_redis::a_client_that_comes_to_a_broker_that_is_behind_misses_and_repeats_nothing",
+    },
+    Remedy {
+        against: "bridge: echoes pending from one batch to the next",
+        file: LISTENER,
+        with: "followed.echoes.clone_from(&heard.echo);",
+        without: "followed.echoes.clear();",
+        test: "redis_protocol::what_is_copied_to_the_bridges_channel_does_not_come_back",
+    },
+    Remedy {
+        against: "a page of another life than the open named",
+        file: SYNC,
+        with: "if known.lock().has_left(last.epoch) {",
+        without: "if false {",
+        test: "redis_races::a_life_that_was_left_does_not_come_back",
+    },
+];
+
+/// `--only TEXT`: those of which the name, the file or the test contains it.
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let only = match args {
+        [] => "",
+        [option, text] if option == "--only" => text,
+        _ => return Err(format!("{args:?}: there is --only TEXT")),
+    };
+    tools::redis_server()?;
+    let tree = target().join("remedies");
+    let mut kept = Vec::new();
+    let chosen = REMEDIES.iter().filter(|remedy| {
+        [remedy.against, remedy.file, remedy.test].iter().any(|text| text.contains(only))
+    });
+    let mut count = 0;
+    for remedy in chosen {
+        count += 1;
+        copy(&tree)?;
+        let file = tree.join(remedy.file);
+        let mended = fs::read_to_string(&file).map_err(|error| format!("{error}"))?;
+        fs::write(&file, mended.replace(remedy.with, remedy.without))
+            .map_err(|error| error.to_string())?;
+        let verdict = match test(&tree, remedy.test) {
+            Verdict::Failed => "needed",
+            Verdict::Passed => "NOT NEEDED: its test passes without it",
+            Verdict::Broken => "NOT TRIED: it does not build without it",
+        };
+        println!("{:<60} {verdict}", remedy.against);
+        if verdict != "needed" {
+            kept.push(remedy.against);
+        }
+    }
+    println!("{} of {count} remedies are needed by their tests", count - kept.len());
+    if kept.is_empty() { Ok(()) } else { Err(format!("tests that prove nothing: {kept:?}")) }
+}
+
+enum Verdict {
+    Failed,
+    Passed,
+    Broken,
+}
+
+/// The sources as they are, and nothing that was built.
+fn copy(tree: &Path) -> Result<(), String> {
+    let list = Command::new("git")
+        .current_dir(root())
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .output()
+        .map_err(|error| format!("git: {error}"))?;
+    for name in String::from_utf8_lossy(&list.stdout).split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (root().join(name), tree.join(name));
+        let Ok(content) = fs::read(&from) else { continue };
+        // What has not changed keeps its time: cargo builds little again.
+        if fs::read(&to).is_ok_and(|present| present == content) {
+            continue;
+        }
+        let folder = to.parent().expect("a file lies in a folder");
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&to, content))
+            .map_err(|error| format!("{}: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+fn test(tree: &Path, test: &str) -> Verdict {
+    let built: PathBuf = tree.join("target");
+    let cargo = || {
+        let mut cargo = cargo(["test", "--locked"]);
+        cargo.current_dir(tree).env("CARGO_TARGET_DIR", &built);
+        cargo.stdout(Stdio::null()).stderr(Stdio::null());
+        cargo
+    };
+    let of = |cargo: &mut Command| match test.strip_prefix("lib:") {
+        Some(_) => _ = cargo.arg("--lib"),
+        None => _ = cargo.args(["--test", "it"]),
+    };
+    let mut build = cargo();
+    of(&mut build);
+    if !build.arg("--no-run").status().is_ok_and(|status| status.success()) {
+        return Verdict::Broken;
+    }
+    let mut run = cargo();
+    of(&mut run);
+    run.arg("--").args(test.trim_start_matches("lib:").split_whitespace());
+    match run.status() {
+        Ok(status) if status.success() => Verdict::Passed,
+        Ok(_) => Verdict::Failed,
+        Err(_) => Verdict::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_remedy_is_where_the_table_says() {
+        for remedy in REMEDIES {
+            let source = fs::read_to_string(root().join(remedy.file)).expect(remedy.file);
+            let times = source.matches(remedy.with).count();
+            assert_eq!(times, 1, "{}: {:?} stands {times} times", remedy.against, remedy.with);
+        }
+    }
+
+    #[test]
+    fn each_test_of_the_table_exists() {
+        for remedy in REMEDIES {
+            for test in remedy.test.split_whitespace() {
+                let Some((module, name)) =
+                    test.split_once("::").filter(|(_, name)| !name.is_empty())
+                else {
+                    continue;
+                };
+                let file = root().join(format!("tests/it/{module}.rs"));
+                let source = fs::read_to_string(file).expect(module);
+                assert!(source.contains(&format!("fn {name}(")), "{test}");
+            }
+        }
+    }
+}
