@@ -4,7 +4,6 @@
 use tidings::backend::redis::Rules;
 
 use crate::support::{
-    alone,
     broker::Make,
     redis::Persistence,
     trial::{Fault, Plan, Verdict, run},
@@ -36,7 +35,6 @@ async fn needed(
     faults: u32,
     of: &[&str],
 ) {
-    let _alone = alone().await;
     // Whether a fault bites depends on the moment that it strikes: it gets several chances.
     let mut convicted = false;
     for _ in 0..8 {

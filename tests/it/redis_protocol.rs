@@ -25,6 +25,9 @@ use crate::support::{
     redis::{Persistence, RedisServer, Reply},
 };
 
+/// Shorter than it takes until positions are compared.
+const MOMENT: Duration = Duration::from_secs(1);
+
 #[tokio::test]
 async fn the_first_batch_of_a_topic_is_no_gap_for_who_waited_for_it() {
     let server = RedisServer::start(Persistence::None).await;
@@ -72,8 +75,7 @@ async fn an_epoch_below_ours_is_another_history_and_is_followed() {
     let appended = other.append(&orders(), "2").await;
     assert_eq!(appended.first.epoch.to_string(), lower, "the other broker knows nothing of ours");
     // At once: what is heard is believed, before any comparison finds it.
-    let moment = Duration::from_secs(1);
-    let told = tokio::time::timeout(moment, broker.told_until_event("2")).await.expect("at once");
+    let told = tokio::time::timeout(MOMENT, broker.told_until_event("2")).await.expect("at once");
     // Nothing was heard of its beginning: it has to be announced.
     assert_eq!(gaps(&told).len(), 1, "{told:?}");
 }
@@ -135,7 +137,9 @@ async fn a_live_batch_below_what_was_heard_proves_a_rollback() {
     let third = Broker::open(&server, "c").await;
     let reused = third.append(&orders(), "5").await;
     assert_eq!(reused.first, Position::new(epoch, 3));
-    let told = broker.told_until(|told| matches!(told, Told::Lost(_))).await;
+    // At once: what is heard proves it, before any comparison finds it.
+    let told = broker.told_until(|told| matches!(told, Told::Lost(_)));
+    let told = tokio::time::timeout(MOMENT, told).await.expect("at once");
     let gap = gaps(&told)[0];
     assert_eq!(gap.after, Position::new(epoch, 4));
     assert_ne!(gap.until.epoch, epoch);

@@ -301,6 +301,22 @@ async fn who_asks_for_a_comparison_is_told_of_a_life_that_was_missed() {
 }
 
 #[tokio::test]
+async fn a_last_event_that_was_not_heard_is_found_by_comparing() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &bridged(BridgeMode::Off)).await;
+    let first = broker.append(&orders(), "1").await.first;
+    broker.told_until_event("1").await;
+    // Stored, and on its way lost.
+    let store = "local x = redis.call('XRANGE', KEYS[2], '-', '+') local f = x[#x][2] \
+                 redis.call('XADD', KEYS[2], ARGV[1] .. '-2', unpack(f)) \
+                 return redis.call('HSET', KEYS[1], 'last', '2')";
+    server.command(&["EVAL", store, "2", HASH, STREAM, &first.epoch.to_string()]).await;
+    let second = Position::new(first.epoch, 2);
+    broker.told_until(|told| matches!(told, Told::Events(at, _) if *at == second)).await;
+}
+
+#[tokio::test]
 async fn a_life_that_was_left_does_not_come_back() {
     let server = RedisServer::start(Persistence::None).await;
     let mut broker = Broker::open(&server, "a").await;

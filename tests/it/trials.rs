@@ -4,8 +4,9 @@
 //! round of it; `TIDINGS_TRIAL_FAULTS` and `TIDINGS_TRIAL_EVENTS` make it long, `TIDINGS_TRIAL_STORY` tells everything about a run that
 //! failed, `TIDINGS_TRIAL_LOG` shows what the brokers print.
 
+use futures_util::{StreamExt, stream};
+
 use crate::support::{
-    alone,
     broker::Make,
     redis::Persistence,
     trial::{ALL, HARMLESS, Plan, Verdict, run},
@@ -44,7 +45,6 @@ const ROUNDS: [(&str, Persistence); 4] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_event_is_lost_in_silence() {
-    let _alone = alone().await;
     let faults = number("TIDINGS_TRIAL_FAULTS").unwrap_or(64);
     let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(208_000);
     // Rounds of bounded size, as many of each persistence.
@@ -52,19 +52,21 @@ async fn no_event_is_lost_in_silence() {
     let one_of_each = 4 * faults.max(events / 3250).div_ceil(4 * 20).max(1);
     let rounds = number("TIDINGS_TRIAL_ROUNDS").unwrap_or(one_of_each);
     println!("{}", Verdict::head());
-    let mut failed = Vec::new();
-    let (mut acked, mut done) = (0, 0);
-    for round in 0..rounds {
+    let round = |round| {
         let seed = first_seed + round;
         // By the seed, so that it repeats the round.
         let (name, persistence) = ROUNDS[seed as usize % ROUNDS.len()];
-        let verdict = run(Plan {
+        run(Plan {
             persistence,
             faults: faults.div_ceil(rounds) as u32,
             events: events.div_ceil(rounds),
             ..plan(name, seed)
         })
-        .await;
+    };
+    let mut verdicts = stream::iter((0..rounds).map(round)).buffer_unordered(ROUNDS.len());
+    let mut failed = Vec::new();
+    let (mut acked, mut done) = (0, 0);
+    while let Some(verdict) = verdicts.next().await {
         println!("{}\n{}", verdict.row(), verdict.faults_by_kind());
         acked += verdict.report.acked;
         done += u64::from(verdict.faults.values().sum::<u32>());
@@ -81,7 +83,6 @@ async fn no_event_is_lost_in_silence() {
 /// Where Redis is the same and has everything, an outage within the history costs nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_that_lose_nothing_leave_no_gap() {
-    let _alone = alone().await;
     let verdict = run(Plan {
         kinds: HARMLESS,
         faults: 12,
@@ -98,7 +99,6 @@ async fn faults_that_lose_nothing_leave_no_gap() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_checker_convicts_a_naive_facade() {
-    let _alone = alone().await;
     let naive = |name| Plan { make: Make::Naive, brokers: 1, rate: 200.0, ..plan(name, seed()) };
     let calm = run(Plan { kinds: &[], faults: 0, events: 3000, ..naive("naive, calm") }).await;
     println!("{}\n{}", Verdict::head(), calm.row());

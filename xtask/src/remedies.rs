@@ -107,7 +107,7 @@ const REMEDIES: &[Remedy] = &[
         against: "B9: half a script is allowed",
         file: "src/backend/redis/mod.rs",
         with: "try_scripts(&link, &config.broker_id).await.map_err(",
-        without: "Ok(()).map_err(",
+        without: "Ok::<(), (&str, CallError)>(()).map_err(",
         test: "redis_protocol::a_redis_that_lets_a_script_run_only_half_is_refused_at_the_start",
     },
     Remedy {
@@ -118,13 +118,6 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_protocol::what_is_copied_to_the_bridges_channel_does_not_come_back",
     },
     Remedy {
-        against: "B11: channels know no databases",
-        file: LISTENER,
-        with: "if heard.store != *self.session.store() {",
-        without: "if false {",
-        test: "redis_protocol::two_deployments_on_one_redis_do_not_hear_each_other",
-    },
-    Remedy {
         against: "B11: an epoch is believed before the stream confirms it",
         file: LISTENER,
         with: "let follows = told.epoch == heard.epoch || !compare;",
@@ -133,18 +126,11 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_protocol::a_forged_batch_moves_nobody",
     },
     Remedy {
-        against: "B17: an event that no client can receive",
-        file: "src/limits.rs",
-        with: "pub const EVENT_BYTES_MAX: usize = 1 << 20;",
-        without: "pub const EVENT_BYTES_MAX: usize = 4 << 20;\nconst _: usize = FRAME_BYTES_MAX;",
-        test: "delivery::publishing_is_all_or_nothing_and_reserved_names_are_refused",
-    },
-    Remedy {
         against: "C3: a lost last event is never found",
         file: LISTENER,
         with: "if self.session.rules.check_positions {\n            self.sync_these",
         without: "if false {\n            self.sync_these",
-        test: "planted::a_broker_that_does_not_check_positions_is_convicted",
+        test: "redis_races::a_last_event_that_was_not_heard_is_found_by_comparing",
     },
     Remedy {
         against: "C6: a topic exists before the index names it",

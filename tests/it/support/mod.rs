@@ -17,10 +17,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Trials wait more than they work: so many run at a time.
+const TRIALS_AT_A_TIME: u32 = 3;
+static MACHINE: Semaphore = Semaphore::const_new(TRIALS_AT_A_TIME as usize);
+
 /// For a test that needs the machine to itself: it measures time, or it makes a lot of work.
-pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
-    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    ALONE.lock().await
+pub(crate) async fn alone() -> SemaphorePermit<'static> {
+    MACHINE.acquire_many(TRIALS_AT_A_TIME).await.expect("never closed")
+}
+
+/// For a trial: beside a few others, and beside nothing that needs the machine to itself.
+pub(crate) async fn beside_others() -> SemaphorePermit<'static> {
+    MACHINE.acquire().await.expect("never closed")
 }
 
 /// Waits until `level` holds, and panics with `what` when it does not within `bound`.

@@ -13,6 +13,7 @@ use fastrand::Rng;
 use tokio::time::sleep;
 
 use super::{
+    beside_others,
     broker::{Broker, Make},
     client::{AddressBook, Client, Clock, Subscriber, connect, publish},
     history::{Disturbance, Harm, History, Outcome, Publish, Report, TopicId, check},
@@ -140,6 +141,7 @@ pub(crate) struct Verdict {
 }
 
 pub(crate) async fn run(plan: Plan) -> Verdict {
+    let _permit = beside_others().await;
     println!("trial {}: TIDINGS_SEED={} {:?}", plan.name, plan.seed, plan.persistence);
     let mut rng = Rng::with_seed(plan.seed);
     let redis = RedisServer::start(plan.persistence).await;
