@@ -56,9 +56,26 @@ impl ServeError {
         match self {
             ServeError::Redis(OpenError::Unreachable { .. }) => true,
             ServeError::Redis(
-                OpenError::Address(_) | OpenError::TooOld { .. } | OpenError::Unfit { .. },
+                OpenError::Address(_)
+                | OpenError::Credentials { .. }
+                | OpenError::TooOld { .. }
+                | OpenError::Unfit { .. },
             )
             | ServeError::Topics(_)
+            | ServeError::Listen { .. }
+            | ServeError::Signals(_)
+            | ServeError::Edge { .. } => false,
+        }
+    }
+
+    /// Whether it will be so until somebody changes the configuration.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            ServeError::Redis(OpenError::Address(_) | OpenError::Credentials { .. })
+            | ServeError::Topics(_) => true,
+            ServeError::Redis(
+                OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
+            )
             | ServeError::Listen { .. }
             | ServeError::Signals(_)
             | ServeError::Edge { .. } => false,
@@ -99,7 +116,7 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         ..Default::default()
     };
     let broker = Broker::new(backend.clone(), feed, catalog, options);
-    let mut edge = Edge::start(&config, listener, broker)?;
+    let mut edge = Edge::start(&config, listener, broker.clone())?;
     announce(&config, edge.address, &description);
     let signal = tokio::select! {
         // A server that ended is told as such, also when a signal came at the same time.
@@ -107,7 +124,8 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         cause = edge.failed() => return Err(ServeError::Edge { cause }),
         signal = signals.next() => signal,
     };
-    info!(signal, grace = %config.drain_grace, "draining");
+    info!(signal, streams = broker.streams(), grace = %config.drain_grace, "draining");
+    drop(broker);
     let drained = async {
         let time_left = config.drain_grace.0 + DRAIN_SLACK;
         if time::timeout(time_left, edge.drain()).await.is_err() {
