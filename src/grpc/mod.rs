@@ -3,6 +3,7 @@
 mod admin;
 mod broker;
 pub mod client;
+mod codec;
 pub mod status;
 
 use std::{io, time::Duration};
@@ -85,9 +86,21 @@ pub async fn serve(
                 .accept_compressed(CompressionEncoding::Zstd)
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
         )
-        .add_service(AdminServer::new(AdminService { broker: broker.clone() }))
-        .add_service(WorkersServer::new(WorkersService))
-        .add_service(SchemasServer::new(SchemasService))
+        .add_service(
+            AdminServer::new(AdminService { broker: broker.clone() })
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd),
+        )
+        .add_service(
+            WorkersServer::new(WorkersService)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd),
+        )
+        .add_service(
+            SchemasServer::new(SchemasService)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd),
+        )
         .serve_with_incoming_shutdown(incoming(listener), async {
             // An error means that `serve` was dropped: stopping is right then, too.
             let _ = closed.await;

@@ -21,6 +21,7 @@ mod delivery_on_redis;
 mod errors;
 mod faults;
 mod faulty_path;
+mod hostile;
 mod hub;
 mod live;
 mod orders;
