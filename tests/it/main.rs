@@ -22,6 +22,7 @@ mod errors;
 mod faults;
 mod faulty_path;
 mod hostile;
+mod hostile_bytes;
 mod hostile_clients;
 mod hub;
 mod live;
