@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&servers)?;
     tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("crate::grpc::codec::Messages")
         .extern_path(".tidings.v1.SubscribeResponse", "crate::frame::Frame")
         .extern_path(".tidings.v1", "crate::proto::v1")
         .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")

@@ -9,7 +9,6 @@ use tokio::{
     sync::{Semaphore, watch},
     time::Instant,
 };
-use tracing::info;
 use uuid::Uuid;
 
 use crate::{
@@ -192,7 +191,6 @@ impl Broker {
     pub async fn drain(&self, grace: Duration) {
         const A_LITTLE: Duration = Duration::from_millis(500);
         let until = Instant::now() + grace;
-        info!(streams = self.streams(), ?grace, "draining");
         self.shared.drain.send_replace(Some(Drain { until }));
         let all = u32::try_from(self.shared.options.max_streams.min(Semaphore::MAX_PERMITS));
         let gone = self.shared.streams.acquire_many(all.unwrap_or(u32::MAX));

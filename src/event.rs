@@ -122,7 +122,8 @@ fn settle_payload(event: &mut proto::Event, check: &mut Check) {
             if event.r#type.is_empty() {
                 event.r#type = name;
             } else if event.r#type != name {
-                return check.violation("type", format!("differs from the message's, {name}"));
+                return check
+                    .violation("type", format!("differs from the message's, {}", shown(&name)));
             }
             (Payload::Data(any.value.into()), "application/protobuf")
         }
@@ -190,8 +191,7 @@ impl Check {
     }
 
     fn extension(&mut self, name: &str, value: &str) {
-        let shown = name.get(..40).unwrap_or(name).escape_debug();
-        let field = format!("extensions[\"{shown}\"]");
+        let field = format!("extensions[\"{}\"]", shown(name));
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         if name.is_empty() || name.len() > 20 || !name.bytes().all(plain) {
             self.violation(&field, "must be named with 1 to 20 characters of [a-z0-9]");
@@ -210,6 +210,20 @@ impl Check {
             self.violation(field, format!("holds U+{code:04X}, which CloudEvents do not allow"));
         }
     }
+}
+
+/// As much of a name as fits into an error: errors travel in headers, and clients take few bytes.
+fn shown(name: &str) -> String {
+    const BYTES_MAX: usize = 60;
+    let mut shown = String::new();
+    for c in name.chars() {
+        let escaped = c.escape_debug();
+        if shown.len() + escaped.len() > BYTES_MAX {
+            return shown + "…";
+        }
+        shown.extend(escaped);
+    }
+    shown
 }
 
 /// CloudEvents 1.0, type system, String: no control characters, no noncharacters.

@@ -66,6 +66,17 @@ pub const HEARTBEAT_POSITIONS_MAX: usize = 1000;
 /// Joins and page reads that one subscription has under way at a time.
 pub const JOINS_MAX: usize = 64;
 pub const READS_MAX: usize = 4;
+/// Connections of one broker; more are closed as they come, so that their clients go elsewhere. One
+/// takes some tens of KiB and a file descriptor; what the system allows less of, it says itself.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// A connection that has not sent as much as HTTP/2 begins with is closed after this time. Honest
+/// clients take one round trip.
+pub const CONNECTION_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Streams of one connection: more are refused until one of them ends, and clients wait for that.
+pub const CONNECTION_STREAMS_MAX: u32 = 1000;
+/// Streams of one connection that we may have to reset; a client that goes on making us do so
+/// loses the connection.
+pub const CONNECTION_RESETS_MAX: usize = 1024;
 /// Streams of one broker, unless an operator says otherwise.
 pub const STREAMS_MAX: usize = 100_000;
 /// A stream is asked to reconnect after this age, give or take a tenth, unless an operator says

@@ -58,9 +58,27 @@ impl ServeError {
         match self {
             ServeError::Redis(OpenError::Unreachable { .. }) => true,
             ServeError::Redis(
-                OpenError::Address(_) | OpenError::TooOld { .. } | OpenError::Unfit { .. },
+                OpenError::Address(_)
+                | OpenError::Credentials { .. }
+                | OpenError::TooOld { .. }
+                | OpenError::Unfit { .. },
             )
             | ServeError::Topics(_)
+            | ServeError::Listen { .. }
+            | ServeError::Signals(_)
+            | ServeError::Edge { .. }
+            | ServeError::Backend => false,
+        }
+    }
+
+    /// Whether it will be so until somebody changes the configuration.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            ServeError::Redis(OpenError::Address(_) | OpenError::Credentials { .. })
+            | ServeError::Topics(_) => true,
+            ServeError::Redis(
+                OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
+            )
             | ServeError::Listen { .. }
             | ServeError::Signals(_)
             | ServeError::Edge { .. }
@@ -111,7 +129,8 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         () = broker.ended() => return Err(ServeError::Backend),
         signal = signals.next() => signal,
     };
-    info!(signal, grace = %config.drain_grace, "draining");
+    info!(signal, streams = broker.streams(), grace = %config.drain_grace, "draining");
+    drop(broker);
     let drained = async {
         let time_left = config.drain_grace.0 + DRAIN_SLACK;
         if time::timeout(time_left, edge.drain()).await.is_err() {

@@ -146,6 +146,7 @@ fn run_server(serve: &Serve) -> ExitCode {
             eprintln!("tidings: {:#}", Redacted(&error));
             match error.downcast_ref::<server::ServeError>() {
                 Some(error) if error.is_unavailable() => Exit::Unavailable.into(),
+                Some(error) if error.is_configuration() => Exit::Usage.into(),
                 Some(_) | None => Exit::Failed.into(),
             }
         }

@@ -1,17 +1,16 @@
 //! The edge to gRPC clients: translates in, translates out. Only here is tonic named.
 
+mod accept;
 mod admin;
 mod broker;
 pub mod client;
+mod codec;
 pub mod status;
 
 use std::{io, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot};
-use tonic::{
-    codec::CompressionEncoding,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{codec::CompressionEncoding, transport::Server};
 use tonic_health::ServingStatus;
 use tracing::{info, warn};
 
@@ -23,7 +22,11 @@ use self::{
         workers_server::WorkersServer,
     },
 };
-use crate::{broker::Broker, limits::GRPC_MESSAGE_BYTES_MAX, proto};
+use crate::{
+    broker::Broker,
+    limits::{CONNECTION_RESETS_MAX, CONNECTION_STREAMS_MAX, GRPC_MESSAGE_BYTES_MAX},
+    proto,
+};
 
 /// The services' side, as generated; Subscribe answers with frames that are encoded already.
 #[allow(
@@ -40,8 +43,6 @@ pub mod server {
 /// Between a ping and the end of a connection that does not answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams of one connection.
-const CONCURRENT_STREAMS_MAX: u32 = 1000;
 /// What one connection may send ahead: for publishers far away.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
@@ -70,10 +71,13 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
     let (close, closed) = oneshot::channel::<()>();
+    let connections = accept::connections(listener, accept::Bounds::default());
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        // Unless it is told, tonic tells hyper that there is no bound.
+        .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .add_service(health_service)
@@ -85,10 +89,22 @@ pub async fn serve(
                 .accept_compressed(CompressionEncoding::Zstd)
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
         )
-        .add_service(AdminServer::new(AdminService { broker: broker.clone() }))
-        .add_service(WorkersServer::new(WorkersService))
-        .add_service(SchemasServer::new(SchemasService))
-        .serve_with_incoming_shutdown(incoming(listener), async {
+        .add_service(
+            AdminServer::new(AdminService { broker: broker.clone() })
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd),
+        )
+        .add_service(
+            WorkersServer::new(WorkersService)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd),
+        )
+        .add_service(
+            SchemasServer::new(SchemasService)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd),
+        )
+        .serve_with_incoming_shutdown(connections, async {
             // An error means that `serve` was dropped: stopping is right then, too.
             let _ = closed.await;
         });
@@ -113,34 +129,10 @@ pub async fn serve(
     Ok(())
 }
 
-/// The builder's own TCP settings do not reach a listener that was made elsewhere. Without
-/// TCP_NODELAY each small frame would wait for the last one's acknowledgement.
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
-}
-
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // Without these a person with grpcurl would see the details of an error as base64.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::StreamExt as _;
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn nothing_waits_to_fill_a_packet() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mut incoming = incoming(listener);
-        let _client = TcpStream::connect(address).await.expect("connected");
-        let accepted = incoming.next().await.expect("a connection").expect("no error");
-        assert!(accepted.nodelay().expect("an option"), "TCP_NODELAY is not set");
-    }
 }

@@ -45,6 +45,7 @@ reasons! {
     FilterInvalid = "FILTER_INVALID", InvalidArgument;
     PositionInvalid = "POSITION_INVALID", InvalidArgument;
     RequestInvalid = "REQUEST_INVALID", InvalidArgument;
+    MessageInvalid = "MESSAGE_INVALID", InvalidArgument;
     PositionLost = "POSITION_LOST", OutOfRange;
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
     TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted;
@@ -163,6 +164,22 @@ fn backend(error: BackendError) -> Status {
         BackendError::OutcomeUnknown { .. } => told.status(Reason::OutcomeUnknown),
         BackendError::Refused { .. } => told.status(Reason::BackendRefused),
     }
+}
+
+/// The bytes are not those of the message that the call takes.
+pub fn unreadable(error: &prost::DecodeError) -> Status {
+    // It names the field and all that hold it, which may be many.
+    const SHOWN: usize = 200;
+    let told = error.to_string();
+    let (begin, end) = (
+        told.floor_char_boundary(SHOWN),
+        told.ceil_char_boundary(told.len().saturating_sub(SHOWN)),
+    );
+    let told = if end <= begin { told } else { format!("{} … {}", &told[..begin], &told[end..]) };
+    let message = format!(
+        "the request cannot be read: {told}: encode it as the .proto files say, and text in UTF-8"
+    );
+    Told::new(&message).status(Reason::MessageInvalid)
 }
 
 /// The call is part of the API and not of this broker.

@@ -293,6 +293,30 @@ async fn sigterm_drains() {
     assert_eq!(status.code(), Some(0), "{}", broker.output());
     following.says("trying again").await;
     assert!(broker.panics().is_empty(), "{:?}", broker.panics());
+    let said = broker.process().lines(Stream::Err);
+    let told = said.iter().filter(|line| line.contains("draining")).count();
+    assert_eq!(told, 1, "{said:?}");
+}
+
+/// To wait and try again, as after 69, would not help.
+#[tokio::test]
+async fn what_redis_does_not_let_in_is_a_matter_of_the_configuration() {
+    let secret = |_: &std::path::Path| vec!["--requirepass".into(), "canary".into()];
+    let redis = RedisServer::start_with(Persistence::None, secret).await;
+    for (what, who) in
+        [("no password", ""), ("a wrong one", ":wrong@"), ("no such user", "ann:canary@")]
+    {
+        let url = format!("redis://{who}127.0.0.1:{}", redis.port());
+        let command = tidings(&["--redis", &url, "--listen", "127.0.0.1:0"]);
+        let ended = Process::run(command, "").await;
+        assert_eq!(ended.code, Some(64), "{what}: {ended:?}");
+        let said = "refuses the user or the password";
+        assert!(ended.err.contains(said), "{what}: {}", ended.err);
+        assert!(!ended.err.contains("canary"), "{what}: {}", ended.err);
+    }
+    let right = format!("redis://:canary@127.0.0.1:{}", redis.port());
+    let served = Served::start(&["--redis", &right]).await;
+    served.publish("orders", 1..=1).await;
 }
 
 #[tokio::test]
@@ -327,7 +351,7 @@ async fn no_password_is_said_while_it_runs() {
     let wrong = format!("redis://ann:wrong-canary@{place}");
     let listen = ["--listen", "127.0.0.1:0", "--log", "trace"];
     let refused = Process::run(tidings(&[&["--redis", &wrong], &listen[..]].concat()), "").await;
-    assert_eq!(refused.code, Some(69), "{refused:?}");
+    assert_eq!(refused.code, Some(64), "{refused:?}");
     assert!(refused.err.contains("WRONGPASS"), "the cause is said: {}", refused.err);
     assert!(!format!("{refused:?}").contains("canary"), "{refused:?}");
 

@@ -72,7 +72,9 @@ async fn a_user_with_a_password_and_a_database() {
     for part in [" user=ann ", " db=5 "] {
         assert!(clients.iter().all(|client| client.contains(part)), "{part}: {clients:?}");
     }
-    let ended = refused(&["--redis", &format!("redis://ann:other@{place}")]).await;
+    let url = format!("redis://ann:other@{place}");
+    let ended = Process::run(tidings(&["--redis", &url, "--listen", "127.0.0.1:0"]), "").await;
+    assert_eq!(ended.code, Some(64), "{ended:?}");
     assert!(ended.err.contains("WRONGPASS"), "{}", ended.err);
     let reader = ["ACL", "SETUSER", "reader", "on", ">pw", "~td:*", "&*"];
     redis.command(&[&reader[..], &["+@read", "+@connection", "+info", "+role"]].concat()).await;

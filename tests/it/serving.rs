@@ -1,51 +1,19 @@
 //! The broker as clients meet it: over TCP.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use tidings::{
-    broker::Broker,
-    grpc::{
-        client::{AdminClient, BrokerClient},
-        serve,
-    },
+    grpc::client::{AdminClient, BrokerClient},
     proto::{self, subscribe_response::Control},
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
-use tonic::{Code, Request, Status, transport::Channel};
+use tokio::time::Instant;
+use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
-use crate::support::in_process::{event, in_memory, publish_each, request};
-
-struct Served {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    done: JoinHandle<()>,
-}
-
-impl Served {
-    async fn start(broker: Broker, grace: Duration) -> Served {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (stop, stopped) = oneshot::channel();
-        let done = tokio::spawn(async move {
-            let stop = async { stopped.await.unwrap_or_default() };
-            serve(broker, listener, grace, stop).await.expect("served");
-        });
-        Served { address, stop, done }
-    }
-
-    async fn channel(&self) -> Channel {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("a URI");
-        endpoint.connect().await.expect("connected")
-    }
-}
-
-fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    let info = details.error_info().expect("every error has its reason");
-    assert_eq!(info.domain, "tidings");
-    info.reason.clone()
-}
+use crate::support::{
+    in_process::{event, in_memory, publish_each, request},
+    served::{Served, reason},
+};
 
 async fn control(stream: &mut tonic::Streaming<proto::SubscribeResponse>) -> Control {
     stream.message().await.expect("no error").expect("a frame").control.expect("a control")

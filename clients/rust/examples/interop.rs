@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use prost::Message as _;
@@ -12,7 +12,7 @@ use tidings_client::v1::{
     Event, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse,
     broker_client::BrokerClient, event::Payload, subscribe_response::Control,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::{Code, Request, Streaming, codec::CompressionEncoding, transport::Channel};
 use tonic_types::StatusExt as _;
 

@@ -302,6 +302,17 @@ impl CallError {
         }
     }
 
+    /// Whether Redis does not know the user, or not by this password: it will not tomorrow either.
+    pub(super) fn is_of_credentials(&self) -> bool {
+        match self {
+            CallError::Refused(error) => {
+                error.kind() == redis::ErrorKind::AuthenticationFailed
+                    || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
+            }
+            CallError::NotSent | CallError::Lost(_) | CallError::Unexpected(_) => false,
+        }
+    }
+
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             CallError::Refused(error) => error.code(),

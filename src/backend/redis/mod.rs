@@ -81,6 +81,11 @@ pub enum OpenError {
     Address(#[from] InvalidAddress),
     #[error("cannot use redis at {address}: {cause}")]
     Unreachable { address: String, cause: String },
+    #[error(
+        "redis at {address} refuses the user or the password: {cause}: set those that it knows in \
+         the address, redis://user:password@host"
+    )]
+    Credentials { address: String, cause: String },
     #[error("redis at {address} is version {version}: Tidings needs 7.0 or newer, or Valkey")]
     TooOld { address: String, version: String },
     #[error("redis at {address} does not let Tidings work: {step}: {cause}")]
@@ -109,7 +114,12 @@ impl Redis {
         let address = Address::parse(&config.url, config.ca.as_ref())?;
         let shown = address.shown();
         let link = Link::connect(&address, 0, |_| ()).await.map_err(|error| {
-            OpenError::Unreachable { address: shown.clone(), cause: error.to_string() }
+            let (address, cause) = (shown.clone(), error.to_string());
+            if error.is_of_credentials() {
+                OpenError::Credentials { address, cause }
+            } else {
+                OpenError::Unreachable { address, cause }
+            }
         })?;
         let description = examine(&link, &shown).await?;
         try_scripts(&link, &config.broker_id).await.map_err(|(step, error)| OpenError::Unfit {

@@ -81,7 +81,19 @@ impl Broker {
         if let Some(filter) = std::env::var_os("TIDINGS_LOG") {
             command.env("TIDINGS_LOG", filter);
         }
-        let process = Process::start(command);
+        Broker::started(Process::start(command), arguments).await
+    }
+
+    /// The program with so few file descriptors.
+    pub(crate) async fn program_with_files(files: u32, arguments: &[&str]) -> Broker {
+        let limit = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &limit, env!("CARGO_BIN_EXE_tidings"), "serve"]);
+        shell.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        Broker::started(Process::start(shell), arguments).await
+    }
+
+    async fn started(process: Process, arguments: &[&str]) -> Broker {
         // Other addresses on standard output are those it was given.
         let given = arguments.join(" ");
         let said = || {

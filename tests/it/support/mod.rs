@@ -9,7 +9,9 @@ pub(crate) mod in_process;
 pub(crate) mod naive;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod raw;
 pub(crate) mod redis;
+pub(crate) mod served;
 pub(crate) mod trial;
 
 use std::{

@@ -114,7 +114,12 @@ impl RedisServer {
     /// Waits until it answers, with its data loaded.
     pub(crate) async fn ready(&self) {
         eventually("redis answers PING", Duration::from_secs(20), || async {
-            matches!(self.try_command(&["PING"]).await, Ok(Reply::Text(text)) if text == "PONG")
+            match self.try_command(&["PING"]).await {
+                Ok(Reply::Text(text)) => text == "PONG",
+                // One that wants a password is ready as well.
+                Ok(Reply::Error(text)) => text.starts_with("NOAUTH"),
+                _ => false,
+            }
         })
         .await;
     }
