@@ -74,6 +74,11 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 pub const CONNECTION_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Streams of one connection: more are refused until one of them ends, and clients wait for that.
 pub const CONNECTION_STREAMS_MAX: u32 = 1000;
+/// Requests of which the end has not come yet, all together, in bytes; beyond it
+/// they are refused.
+pub const UNFINISHED_REQUESTS_BYTES_MAX: usize = 256 << 20;
+/// Between the first byte of a request and its last: 4 MiB over a line of 70 KB/s.
+pub const REQUEST_ARRIVAL_MAX: Duration = Duration::from_secs(60);
 /// Streams of one connection that we may have to reset; a client that goes on making us do so
 /// loses the connection.
 pub const CONNECTION_RESETS_MAX: usize = 1024;

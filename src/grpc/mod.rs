@@ -5,18 +5,21 @@ mod admin;
 mod broker;
 pub mod client;
 mod codec;
+mod intake;
 pub mod status;
 
 use std::{io, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot};
-use tonic::{codec::CompressionEncoding, transport::Server};
+use tonic::{body::Body, codec::CompressionEncoding, transport::Server};
 use tonic_health::ServingStatus;
+use tower::util::MapRequestLayer;
 use tracing::{info, warn};
 
 use self::{
     admin::{AdminService, SchemasService, WorkersService},
     broker::BrokerService,
+    intake::Intake,
     server::{
         admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
         workers_server::WorkersServer,
@@ -72,7 +75,11 @@ pub async fn serve(
     health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
     let (close, closed) = oneshot::channel::<()>();
     let connections = accept::connections(listener, accept::Bounds::default());
+    let intake = Intake::default();
     let server = Server::builder()
+        .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
+            request.map(|body| intake.bound(body))
+        }))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)

@@ -49,6 +49,7 @@ reasons! {
     PositionLost = "POSITION_LOST", OutOfRange;
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
     TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted;
+    TooManyUnfinished = "TOO_MANY_UNFINISHED", ResourceExhausted;
     RateLimited = "RATE_LIMITED", ResourceExhausted;
     BackendFull = "BACKEND_FULL", ResourceExhausted;
     BackendUnavailable = "BACKEND_UNAVAILABLE", Unavailable;
@@ -58,6 +59,7 @@ reasons! {
     StreamMaxAge = "STREAM_MAX_AGE", Unavailable;
     BackendTimeout = "BACKEND_TIMEOUT", DeadlineExceeded;
     StreamDeadline = "STREAM_DEADLINE", DeadlineExceeded;
+    RequestUnfinished = "REQUEST_UNFINISHED", DeadlineExceeded;
     BackendRefused = "BACKEND_REFUSED", FailedPrecondition;
     FeatureOff = "FEATURE_OFF", Unimplemented;
     Bug = "BUG", Internal;
@@ -180,6 +182,25 @@ pub fn unreadable(error: &prost::DecodeError) -> Status {
         "the request cannot be read: {told}: encode it as the .proto files say, and text in UTF-8"
     );
     Told::new(&message).status(Reason::MessageInvalid)
+}
+
+/// Of all requests together more is on its way than the broker may hold.
+pub fn crowded(limit: usize) -> Status {
+    let message = format!(
+        "the broker holds {limit} bytes of requests that have not come to their end, as many as it \
+         may: try again"
+    );
+    let told = Told::new(&message).with("limit", limit).quota("bytes of unfinished requests");
+    told.retry(Duration::from_secs(1)).status(Reason::TooManyUnfinished)
+}
+
+/// The request began, and its end did not come.
+pub fn unfinished(within: Duration) -> Status {
+    let message = format!(
+        "the request did not come to its end within {within:?}: send less at a time, or over a \
+         better line"
+    );
+    Told::new(&message).status(Reason::RequestUnfinished)
 }
 
 /// The call is part of the API and not of this broker.
