@@ -17,6 +17,9 @@ use crate::{
     proto::{self, event::Payload},
 };
 
+/// The last microsecond of the year 9999: what protobuf's `Timestamp` can say.
+pub const TIME_US_MAX: u64 = 253_402_300_799_999_999;
+
 /// The type of an event of which nobody said what it is.
 pub const UNTYPED: &str = "tidings.untyped";
 

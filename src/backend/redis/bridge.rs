@@ -14,11 +14,15 @@ use sha2::{Digest, Sha256};
 use crate::{
     backend::BridgeMode,
     event::{Defaults, Event, Refused, admit},
+    limits::EVENT_BYTES_MAX,
     proto::{self, event::Payload},
 };
 
 /// The type of an event that a raw client published, where the topic has no default.
 const RAW: &str = "tidings.raw";
+
+/// More than this is not even parsed: as JSON it may hold an event with escapes or base64.
+const PAYLOAD_BYTES_MAX: usize = 4 * EVENT_BYTES_MAX;
 
 /// What is published on the bridge's channel for `event`, if the mode copies events there.
 pub(super) fn message(mode: BridgeMode, event: &Event) -> Option<Bytes> {
@@ -48,6 +52,9 @@ pub(super) fn event(
     default_type: Option<&str>,
     now: SystemTime,
 ) -> Result<Event, Refused> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Refused::TooLarge { bytes: payload.len(), limit: PAYLOAD_BYTES_MAX });
+    }
     let source = format!("redis:{}", uri_safe(channel));
     let defaults = Defaults { source: &source, event_type: Some(default_type.unwrap_or(RAW)), now };
     let parsed = serde_json::from_slice::<Value>(&payload).ok();
