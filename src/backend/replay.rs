@@ -60,16 +60,23 @@ impl Replay {
 
     /// Takes a page that was read after [`Replay::at`].
     pub fn take(&mut self, page: Page, told: &mut Vec<Told>) -> Progress {
-        for entry in page.entries {
+        let from = self.at;
+        let mut entries = page.entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
             if self.is_beyond(&entry, page.last) {
                 continue;
             }
+            let next = entries.peek().map(Entry::before);
+            let Some(entry) = [next, page.last].into_iter().flatten().try_fold(entry, cut) else {
+                continue;
+            };
             self.entry(entry, told);
             if self.is_done() {
                 return Progress::Done;
             }
         }
-        if !page.complete {
+        // A page that brings us nowhere would come again and again: behind it there is nothing.
+        if !page.complete && self.at != from {
             return Progress::More;
         }
         self.end(page.last, told)
@@ -196,6 +203,22 @@ impl Replay {
             told.push(Told::Gap(Gap::between(self.at, until, reason)));
             self.at = until;
         }
+    }
+}
+
+/// The part of an entry up to a place: where the next one begins, or the topic ends, there it ends,
+/// whatever it claims.
+fn cut(entry: Entry, place: Position) -> Option<Entry> {
+    if entry.epoch() != place.epoch {
+        return Some(entry);
+    }
+    match entry {
+        Entry::Batch(batch) => batch.up_to(place.sequence).map(Entry::Batch),
+        Entry::Undecodable { epoch, first, count } => {
+            let count = count.min(place.sequence.saturating_add(1).saturating_sub(first));
+            (count > 0).then_some(Entry::Undecodable { epoch, first, count })
+        }
+        Entry::Fence { .. } => Some(entry),
     }
 }
 
