@@ -21,6 +21,8 @@ mod delivery_on_redis;
 mod errors;
 mod faults;
 mod faulty_path;
+mod hostile_redis;
+mod hostile_redis_keys;
 mod hub;
 mod live;
 mod orders;

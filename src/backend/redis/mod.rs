@@ -190,10 +190,21 @@ impl Backend for Redis {
     }
 
     async fn read(&self, topic: &Topic, after: Position) -> Result<Page, BackendError> {
+        let read = self.session.commands()?.read(topic, after).await;
+        match read {
+            // To be opened is what heals a topic.
+            Err(CallError::Damaged(_)) => self.check(topic).await?,
+            read => return Ok(read?),
+        }
         Ok(self.session.commands()?.read(topic, after).await?)
     }
 
     async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, BackendError> {
+        let found = self.session.commands()?.seek(topic, start).await;
+        match found {
+            Err(CallError::Damaged(_)) => self.check(topic).await?,
+            found => return Ok(found?),
+        }
         Ok(self.session.commands()?.seek(topic, start).await?)
     }
 
@@ -305,11 +316,11 @@ async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, 
         .map_err(|error| ("delete a topic", error))?;
     let score = index_score(Duration::ZERO);
     let _: u64 = link
-        .call(&command(&["ZADD", keys::INDEX, &score, topic.as_str()]))
+        .call_on(keys::INDEX, &command(&["ZADD", keys::INDEX, &score, topic.as_str()]))
         .await
         .map_err(|error| ("write the index of topics", error))?;
     let _: u64 = link
-        .call(&command(&["ZREM", keys::INDEX, topic.as_str()]))
+        .call_on(keys::INDEX, &command(&["ZREM", keys::INDEX, topic.as_str()]))
         .await
         .map_err(|error| ("write the index of topics", error))?;
     Ok(())

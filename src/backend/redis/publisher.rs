@@ -200,7 +200,8 @@ impl Publisher {
             // In the index first: who follows a pattern must never miss a topic that exists.
             let score = super::index_score(settings.idle);
             let add = ["ZADD", keys::INDEX, &score, topic.as_str()];
-            let _: u64 = link.call(&command(&add)).await.map_err(BackendError::from)?;
+            let added = link.call_on::<u64>(keys::INDEX, &command(&add)).await;
+            added.map_err(BackendError::from)?;
             opened = self.open(link, topic, settings, known, true).await?;
         }
         let Some(last) = opened.last else {
