@@ -242,4 +242,58 @@ mod tests {
             let _ = heard(good.slice(..cut.min(good.len())));
         }
     }
+
+    proptest! {
+        /// What prost writes is read as prost reads it, if a broker may have written it.
+        #[test]
+        fn any_batch_that_another_encoder_writes_reads_the_same(
+            first in 1..1u64 << 53,
+            publish_time_us in 0..=TIME_US_MAX,
+            epoch in any::<u64>(),
+            (store, topic) in ("[a-z]{0,40}", "[a-z.]{0,40}"),
+            events in proptest::collection::vec(("[a-z]{0,9}", any::<u64>()), 0..5),
+        ) {
+            let batch = proto::redis::Batch {
+                first_sequence: first,
+                publish_time_us,
+                epoch,
+                origin: "x".into(),
+                store,
+                topic,
+                echo: events.iter().map(|(_, echo)| *echo).collect(),
+                events: events
+                    .into_iter()
+                    .map(|(id, _)| proto::Event { id, ..Default::default() })
+                    .collect(),
+            };
+            let heard = heard([&MAGIC[..], &batch.encode_to_vec()].concat().into());
+            let heard = heard.expect("a batch");
+            prop_assert_eq!((heard.first, heard.epoch), (first, epoch));
+            prop_assert_eq!((heard.publish_time_us, &heard.store), (publish_time_us, &batch.store));
+            prop_assert_eq!((&heard.topic[..], &heard.echo), (batch.topic.as_bytes(), &batch.echo));
+            let events: Vec<_> = batch.events.iter().map(Message::encode_to_vec).collect();
+            prop_assert_eq!(heard.events, events);
+        }
+
+        /// A true batch with a few bytes changed: refused, or readable inside a frame.
+        #[test]
+        fn a_damaged_batch_holds_nothing_that_a_client_cannot_read(
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut payload = on_the_channel(5, &[event("1"), event("2")]).to_vec();
+            for (at, byte) in damage {
+                let at = at.index(payload.len());
+                payload[at] = byte;
+            }
+            let Ok(heard) = heard(payload.into()) else { return Ok(()) };
+            prop_assert!(heard.publish_time_us <= TIME_US_MAX);
+            prop_assert!(heard.echo.len() <= heard.events.len());
+            let batch = heard.into_batch();
+            for event in &batch.events {
+                let mut frame = BytesMut::new();
+                crate::frame::put_event(&mut frame, &topic(), batch.before(), 1, event);
+                prop_assert!(proto::SubscribeResponse::decode(frame.freeze()).is_ok());
+            }
+        }
+    }
 }
