@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to a developer")]
 
 mod check;
+mod fuzz;
 mod redis;
 mod tools;
 mod trials;
@@ -19,6 +20,8 @@ cargo xtask <command>
   ci             the same; what .ci/run calls
   trials [--faults N] [--events N] [--seed N]
                  the long run: is an event ever lost in silence? (1000 faults, 2000000 events)
+  fuzz [--seconds N]
+                 hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match command {
         "test" | "ci" => no_more(rest).and_then(|()| check::run()),
         "trials" => trials::run(rest),
+        "fuzz" => fuzz::run(rest),
         "dev" => dev(rest),
         "redis" => redis::run(rest),
         "setup" => no_more(rest).and_then(|()| setup()),

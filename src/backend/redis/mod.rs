@@ -7,6 +7,9 @@
 mod batch;
 mod bridge;
 mod connection;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod keys;
 mod listener;

@@ -253,7 +253,7 @@ fn number(text: &str) -> Result<u64, CallError> {
 }
 
 /// One entry of a topic's stream, whatever was written there. None where its name is not ours.
-fn entry(value: Value) -> Option<Entry> {
+pub(super) fn entry(value: Value) -> Option<Entry> {
     let Value::Array(parts) = value else { return None };
     let [id, fields]: [Value; 2] = parts.try_into().ok()?;
     let id = bytes_of(id)?;
