@@ -132,6 +132,16 @@ impl Config {
         Config::assemble(flags, &source, file)
     }
 
+    /// A file with this text, for `fuzz/`.
+    #[cfg(fuzzing)]
+    #[doc(hidden)]
+    pub fn from_text(text: &str) -> Result<Config, ConfigError> {
+        let source = Source { file: "fuzz.toml".into(), text: text.to_owned() };
+        let file =
+            source.parse().map_err(|(place, message)| ConfigError::File { place, message })?;
+        Config::assemble(&Flags::default(), &source, file)
+    }
+
     fn assemble(flags: &Flags, source: &Source, file: File) -> Result<Config, ConfigError> {
         let url = parsed("redis", &flags.redis)?.or(file.redis);
         let ca = flags.redis_ca.clone().or(file.redis_ca);

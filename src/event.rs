@@ -17,6 +17,9 @@ use crate::{
     proto::{self, event::Payload},
 };
 
+/// The last microsecond of the year 9999: what protobuf's `Timestamp` can say.
+pub const TIME_US_MAX: u64 = 253_402_300_799_999_999;
+
 /// The type of an event of which nobody said what it is.
 pub const UNTYPED: &str = "tidings.untyped";
 
@@ -306,6 +309,8 @@ fn json_number(number: f64) -> Result<serde_json::Value, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn defaults() -> Defaults<'static> {
@@ -407,5 +412,42 @@ mod tests {
         let data = Payload::Data(vec![0; EVENT_BYTES_MAX].into());
         let event = proto::Event { payload: Some(data), ..Default::default() };
         assert!(matches!(admit(event, &defaults()), Err(Refused::TooLarge { .. })));
+    }
+
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![3 => "[a-z/+.-]{0,12}", 1 => any::<String>()]
+    }
+
+    proptest! {
+        /// What was let in once is let in again, unchanged, and reads as it was checked.
+        #[test]
+        fn an_admitted_event_is_what_its_bytes_say_and_is_admitted_again(
+            (id, source, event_type) in (any_text(), any_text(), any_text()),
+            (subject, key, data_content_type) in (any_text(), any_text(), any_text()),
+            extensions in proptest::collection::btree_map("[a-zA-Z0-9]{0,8}", any_text(), 0..3),
+            (seconds, nanos) in (any::<i64>(), any::<i32>()),
+            data in any::<Vec<u8>>(),
+        ) {
+            let event = proto::Event {
+                id,
+                source,
+                r#type: event_type,
+                subject,
+                key,
+                data_content_type,
+                extensions: extensions.into_iter().collect(),
+                time: (seconds % 3 == 0).then_some(Timestamp { seconds: seconds >> 24, nanos }),
+                payload: Some(Payload::Data(data.into())),
+                ..Default::default()
+            };
+            match admit(event, &defaults()) {
+                Ok(event) => {
+                    let message = proto::Event::decode(event.encoded().clone()).expect("readable");
+                    prop_assert_eq!(&message, event.message());
+                    prop_assert_eq!(admit(message, &defaults()).expect("again"), event);
+                }
+                Err(error) => prop_assert!(!error.to_string().contains(char::is_control)),
+            }
+        }
     }
 }

@@ -120,6 +120,8 @@ fn put_key(out: &mut BytesMut, field: u32, wire_type: WireType) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -149,6 +151,24 @@ mod tests {
                 let us = told.seconds as u64 * 1_000_000 + told.nanos as u64 / 1000;
                 assert_eq!(us, time);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_spliced_event_decodes_as_it_was_with_the_brokers_position_and_time(
+            (name, id, data) in ("[a-zA-Z0-9_-]{1,255}", any::<String>(), any::<Vec<u8>>()),
+            (epoch, sequence, time_us) in (any::<u64>(), any::<u64>(), 0..=crate::event::TIME_US_MAX),
+        ) {
+            let topic: Topic = name.parse().expect("a topic");
+            let payload = Some(proto::event::Payload::Data(data.into()));
+            let event = proto::Event { id, payload, ..Default::default() };
+            let mut bytes = BytesMut::new();
+            put_event(&mut bytes, &topic, Position::new(epoch, sequence), time_us, &event.encode_to_vec());
+            let frame = Frame::events(vec![bytes.freeze()]).decode().expect("a frame");
+            let position = Some(proto::Position { topic: name, epoch, sequence });
+            let publish_time = Some(crate::event::timestamp_us(time_us));
+            prop_assert_eq!(frame.events, [proto::Event { position, publish_time, ..event }]);
         }
     }
 }

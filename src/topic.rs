@@ -169,6 +169,8 @@ impl fmt::Debug for TopicPattern {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn topic(name: &str) -> Topic {
@@ -224,5 +226,43 @@ mod tests {
     fn the_pattern_that_says_more_is_more_specific() {
         let order = [">", "*", "orders.>", "orders.*", "orders.eu"];
         assert!(order.map(|name| pattern(name).specificity()).is_sorted());
+    }
+
+    /// What a pattern means, token by token.
+    fn chooses(pattern: &[&str], name: &[&str]) -> bool {
+        match (pattern, name) {
+            ([], []) => true,
+            ([">"], [_, ..]) => true,
+            ([wanted, pattern @ ..], [token, name @ ..]) => {
+                (*wanted == "*" || wanted == token) && chooses(pattern, name)
+            }
+            ([], [_, ..]) | ([_, ..], []) => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_pattern_chooses_what_its_tokens_say(
+            name in "[ab](\\.[ab]){0,4}",
+            wanted in "([ab*]\\.){0,4}[ab*>]",
+        ) {
+            let tokens = |name: &'static str| name.split('.').collect::<Vec<_>>();
+            let (name, wanted): (&str, &str) = (name.leak(), wanted.leak());
+            prop_assert_eq!(
+                pattern(wanted).matches(&topic(name)),
+                chooses(&tokens(wanted), &tokens(name))
+            );
+        }
+
+        #[test]
+        fn any_name_that_is_accepted_is_safe_in_keys_channels_and_logs(name in any::<String>()) {
+            match name.parse::<Topic>() {
+                Ok(topic) => {
+                    let safe = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+                    prop_assert!(topic.as_str() == name && name.bytes().all(safe));
+                }
+                Err(error) => prop_assert!(!error.to_string().contains(char::is_control)),
+            }
+        }
     }
 }

@@ -186,6 +186,8 @@ impl<'de> Visitor<'de> for Lossless {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shown(text: &str, media_type: &str) -> Option<proto::Event> {
@@ -234,5 +236,61 @@ mod tests {
         assert!(shown("1", "application/vnd.shop+json; charset=utf-8").is_some());
         assert!(shown("1", "text/plain").is_none());
         assert!(shown("1", "").is_none());
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            (-1_000_000..1_000_000i64).prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 40, 6, |inside| {
+            prop_oneof![
+                proptest::collection::vec(inside.clone(), 0..6).prop_map(Into::into),
+                proptest::collection::hash_map(any::<String>(), inside, 0..6).prop_map(|object| {
+                    object.into_iter().collect::<serde_json::Map<_, _>>().into()
+                }),
+            ]
+        })
+    }
+
+    fn said(value: &Value) -> serde_json::Value {
+        match value.kind.as_ref().expect("a kind") {
+            Kind::NullValue(_) => serde_json::Value::Null,
+            Kind::BoolValue(value) => (*value).into(),
+            Kind::NumberValue(value) => (*value).into(),
+            Kind::StringValue(value) => value.as_str().into(),
+            Kind::ListValue(list) => list.values.iter().map(said).collect(),
+            Kind::StructValue(object) => {
+                object.fields.iter().map(|(name, value)| (name.clone(), said(value))).collect()
+            }
+        }
+    }
+
+    /// Every number as the double that it is.
+    fn doubles(value: &serde_json::Value) -> serde_json::Value {
+        match value {
+            serde_json::Value::Number(number) => number.as_f64().into(),
+            serde_json::Value::Array(list) => list.iter().map(doubles).collect(),
+            serde_json::Value::Object(object) => {
+                object.iter().map(|(name, value)| (name.clone(), doubles(value))).collect()
+            }
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::String(_) => {
+                value.clone()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_that_is_shown_says_the_same(json in any_json()) {
+            let text = json.to_string();
+            let Some(event) = shown(&text, "application/json") else { return Ok(()) };
+            let Some(Payload::Json(value)) = event.payload else { panic!("not shown as JSON") };
+            prop_assert_eq!(said(&value), doubles(&json));
+        }
     }
 }

@@ -60,16 +60,23 @@ impl Replay {
 
     /// Takes a page that was read after [`Replay::at`].
     pub fn take(&mut self, page: Page, told: &mut Vec<Told>) -> Progress {
-        for entry in page.entries {
+        let from = self.at;
+        let mut entries = page.entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
             if self.is_beyond(&entry, page.last) {
                 continue;
             }
+            let next = entries.peek().map(Entry::before);
+            let Some(entry) = [next, page.last].into_iter().flatten().try_fold(entry, cut) else {
+                continue;
+            };
             self.entry(entry, told);
             if self.is_done() {
                 return Progress::Done;
             }
         }
-        if !page.complete {
+        // A page that brings us nowhere would come again and again: behind it there is nothing.
+        if !page.complete && self.at != from {
             return Progress::More;
         }
         self.end(page.last, told)
@@ -199,9 +206,26 @@ impl Replay {
     }
 }
 
+/// The part of an entry up to a place: where the next one begins, or the topic ends, there it ends,
+/// whatever it claims.
+fn cut(entry: Entry, place: Position) -> Option<Entry> {
+    if entry.epoch() != place.epoch {
+        return Some(entry);
+    }
+    match entry {
+        Entry::Batch(batch) => batch.up_to(place.sequence).map(Entry::Batch),
+        Entry::Undecodable { epoch, first, count } => {
+            let count = count.min(place.sequence.saturating_add(1).saturating_sub(first));
+            (count > 0).then_some(Entry::Undecodable { epoch, first, count })
+        }
+        Entry::Fence { .. } => Some(entry),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -354,5 +378,108 @@ mod tests {
             Progress::Done
         );
         assert_eq!(told.len(), 2);
+    }
+
+    /// Any entry, named by where it stands.
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        (1..5u64, 0..12u64, 1..6u64, 0..3u8).prop_map(|(epoch, first, count, kind)| match kind {
+            _ if first == 0 => Entry::Fence { epoch, created: count == 1 },
+            0 => Entry::Undecodable { epoch, first, count },
+            _ => batch(epoch, first, count),
+        })
+    }
+
+    fn any_position() -> impl Strategy<Value = Position> {
+        (0..5u64, 0..14u64).prop_map(|(epoch, sequence)| Position::new(epoch, sequence))
+    }
+
+    /// What a backend reads after a place: the entry that holds it, and those behind it.
+    fn read(entries: &[Entry], last: Option<Position>, at: Position, size: usize) -> Page {
+        let name = |entry: &Entry| match entry {
+            Entry::Batch(batch) => (batch.epoch, batch.first),
+            Entry::Fence { epoch, .. } => (*epoch, 0),
+            Entry::Undecodable { epoch, first, .. } => (*epoch, *first),
+        };
+        let begins = entries.partition_point(|entry| name(entry) <= (at.epoch, at.sequence));
+        let holds = |entry: &Entry| matches!(entry, Entry::Batch(b) if b.epoch == at.epoch && !at.has_reached(b.last()));
+        let begins = if begins > 0 && holds(&entries[begins - 1]) { begins - 1 } else { begins };
+        let ends = entries.len().min(begins + size);
+        let complete = ends == entries.len();
+        Page { last, entries: entries[begins..ends].to_vec(), complete }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        /// Whatever stands in a stream, a reader comes to an end, and what it tells is a chain.
+        #[test]
+        fn any_history_is_told_as_a_chain_that_ends_at_its_bound(
+            mut entries in proptest::collection::vec(any_entry(), 0..12),
+            at in any_position(),
+            last in proptest::option::of(any_position()),
+            place in proptest::option::of(any_position()),
+            size in 1..5usize,
+        ) {
+            entries.sort_by_key(|entry| (entry.epoch(), entry.before().sequence, !matches!(entry, Entry::Fence { .. })));
+            entries.dedup_by_key(|entry| match entry {
+                Entry::Fence { epoch, .. } => (*epoch, 0),
+                Entry::Batch(batch) => (batch.epoch, batch.first),
+                Entry::Undecodable { epoch, first, .. } => (*epoch, *first),
+            });
+            let last = last.filter(|last| last.epoch > 0);
+            let bound = place.map_or(PRESENT, Bound::Place);
+            // A subscription never asks for a bound that it has passed.
+            prop_assume!(place.is_none_or(|place| place.epoch != at.epoch || at.sequence <= place.sequence));
+            let mut replay = Replay::new(at, bound, GapReason::Retention);
+            let mut told = Vec::new();
+            let mut rounds = 0;
+            let rolled_back = loop {
+                if replay.is_done() {
+                    break false;
+                }
+                rounds += 1;
+                prop_assert!(rounds < 100, "no end: {entries:?}");
+                match replay.take(read(&entries, last, replay.at(), size), &mut told) {
+                    Progress::More => (),
+                    Progress::Done => break false,
+                    Progress::RolledBack => break true,
+                }
+            };
+            let mut reached = at;
+            for told in &told {
+                let (after, until) = match told {
+                    Told::Batch(batch) => (batch.before(), batch.last()),
+                    Told::Gap(gap) => (gap.after, gap.until),
+                };
+                prop_assert_eq!(after, reached, "a hole or a repeat in {:?}", told);
+                prop_assert!(until.epoch != after.epoch || until.sequence > after.sequence);
+                reached = until;
+            }
+            prop_assert_eq!(reached, replay.at());
+            match place {
+                Some(place) => prop_assert_eq!(reached, place),
+                None if rolled_back => {
+                    let last = last.unwrap_or(Position::BEGINNING);
+                    prop_assert!(reached.epoch == last.epoch && reached.sequence > last.sequence);
+                }
+                None => prop_assert_eq!(reached, last.unwrap_or(Position::BEGINNING)),
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_ends_where_the_next_begins_and_where_the_topic_does() {
+        let undecodable = Entry::Undecodable { epoch: 1, first: 2, count: 1000 };
+        let entries = || vec![batch(1, 1, 1), undecodable.clone(), batch(1, 3, 5), batch(1, 4, 2)];
+        assert_eq!(
+            run((1, 0), PRESENT, page((1, 4), entries())),
+            ("1-1..1, gap 1-1>1-2 1, 1-3..3, 1-4..4".into(), Progress::Done)
+        );
+    }
+
+    #[test]
+    fn a_page_that_leads_nowhere_is_the_last() {
+        let page = Page { complete: false, ..page((1, 4), vec![batch(7, 1, 1)]) };
+        assert_eq!(run((1, 4), PRESENT, page), ("".into(), Progress::Done));
     }
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn flags(set: impl FnOnce(&mut Flags)) -> Flags {
@@ -161,4 +163,20 @@ fn no_error_shows_a_password() {
     let flags = flags(|flags| flags.redis = Some("redis://ann:canary@h:x".into()));
     let error = load("", &flags).expect_err("no port");
     assert!(error.starts_with("--redis: ") && !error.contains("canary"), "{error}");
+}
+
+proptest! {
+    /// Whatever is wrong around it, and wherever it stands.
+    #[test]
+    fn a_password_in_the_file_is_never_shown(
+        key in prop_oneof![Just("redis"), Just("listen"), Just("log"), Just("nonsense")],
+        scheme in prop_oneof![Just("redis"), Just("rediss"), Just("unix"), Just("http"), Just("")],
+        (before, after) in ("[a-z ='\"\\[\\]\n#]{0,20}", "[a-z0-9 ='\"\\[\\]\n:/@?]{0,20}"),
+    ) {
+        let text = format!("{before}\n{key} = '{scheme}://ann:hunter2@{after}'");
+        match load(&text, &Flags::default()) {
+            Ok(config) => prop_assert!(!config.to_string().contains("hunter2")),
+            Err(error) => prop_assert!(!error.contains("hunter2"), "{error}"),
+        }
+    }
 }

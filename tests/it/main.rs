@@ -24,6 +24,8 @@ mod faulty_path;
 mod hostile;
 mod hostile_bytes;
 mod hostile_clients;
+mod hostile_redis;
+mod hostile_redis_keys;
 mod hub;
 mod live;
 mod orders;

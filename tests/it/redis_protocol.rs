@@ -270,6 +270,22 @@ async fn two_deployments_on_one_redis_do_not_hear_each_other() {
 }
 
 #[tokio::test]
+async fn a_new_redis_gets_a_deployment_with_a_name() {
+    let id = async |server: &RedisServer| match server
+        .command(&["HGET", "td:_tidings.deployment", "id"])
+        .await
+    {
+        Reply::Text(id) => id,
+        reply => panic!("{reply:?}"),
+    };
+    let (one, other) =
+        (RedisServer::start(Persistence::None).await, RedisServer::start(Persistence::None).await);
+    let _brokers = (Broker::open(&one, "a").await, Broker::open(&other, "a").await);
+    let ids = (id(&one).await, id(&other).await);
+    assert!(!ids.0.is_empty() && ids.0 != ids.1, "{ids:?}");
+}
+
+#[tokio::test]
 async fn a_forged_batch_moves_nobody() {
     let server = RedisServer::start(Persistence::None).await;
     let mut broker = Broker::open(&server, "a").await;

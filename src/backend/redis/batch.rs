@@ -8,7 +8,13 @@ use prost::{
 };
 
 use super::keys::MAGIC;
-use crate::{backend::Batch, event::Event, proto, topic::Topic};
+use crate::{
+    backend::Batch,
+    event::{Event, TIME_US_MAX},
+    limits::{EVENT_BYTES_MAX, REQUEST_EVENTS_MAX},
+    proto,
+    topic::Topic,
+};
 
 /// What a channel carried.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +25,14 @@ pub(super) struct Heard {
     /// The sequence of the first event; of the last one before, where there is none.
     pub(super) first: u64,
     pub(super) publish_time_us: u64,
+    /// Empty where a life begins.
+    topic: Bytes,
     pub(super) echo: Vec<u64>,
     pub(super) events: Vec<Bytes>,
 }
+
+/// No topic reaches this sequence: scripts count in doubles.
+const FIRST_MAX: u64 = 1 << 53;
 
 /// Neither a batch nor anything that Tidings wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +70,8 @@ pub(super) fn heard(mut payload: Bytes) -> Result<Heard, Undecodable> {
     payload.advance(MAGIC.len());
     let heard = decode(payload)?;
     let numbered = heard.first > 0 || heard.events.is_empty();
-    let sane = heard.first.checked_add(heard.events.len() as u64).is_some_and(|end| end < 1 << 62);
-    if numbered && sane { Ok(heard) } else { Err(Undecodable) }
+    let echoes = heard.echo.len() <= heard.events.len();
+    if numbered && echoes && heard.first < FIRST_MAX { Ok(heard) } else { Err(Undecodable) }
 }
 
 /// Reads a stream entry: its id told the epoch and the first sequence, `time` stands beside it.
@@ -71,13 +82,18 @@ pub(super) fn stored(
     body: Bytes,
 ) -> Result<Batch, Undecodable> {
     let heard = decode(body)?;
-    if heard.events.is_empty() {
+    if heard.events.is_empty() || first >= FIRST_MAX || publish_time_us > TIME_US_MAX {
         return Err(Undecodable);
     }
     Ok(Batch { epoch, first, publish_time_us, events: heard.events })
 }
 
 impl Heard {
+    /// Whether it says that it belongs to another topic than the channel it came on.
+    pub(super) fn is_of(&self, topic: &Topic) -> bool {
+        self.topic.is_empty() || self.topic == topic.as_str()
+    }
+
     /// The last sequence that the topic had reached with this.
     pub(super) fn last(&self) -> u64 {
         (self.first + self.events.len() as u64).saturating_sub(1)
@@ -99,6 +115,7 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
         epoch: 0,
         first: 0,
         publish_time_us: 0,
+        topic: Bytes::new(),
         echo: Vec::new(),
         events: Vec::new(),
     };
@@ -112,6 +129,7 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
                 heard.store =
                     String::from_utf8(delimited(&mut bytes)?.to_vec()).map_err(|_| Undecodable)?;
             }
+            (6, WireType::LengthDelimited) => heard.topic = delimited(&mut bytes)?,
             (7, WireType::SixtyFourBit) => heard.echo.push(fixed64(&mut bytes)?),
             (7, WireType::LengthDelimited) => {
                 let mut packed = delimited(&mut bytes)?;
@@ -121,9 +139,9 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
             }
             (15, WireType::LengthDelimited) => {
                 let event = delimited(&mut bytes)?;
-                // Subscribers get these bytes as they are: one that they cannot read would end
-                // their streams again and again.
-                proto::Event::decode(event.clone()).map_err(|_| Undecodable)?;
+                if heard.events.len() == REQUEST_EVENTS_MAX || !is_readable(&event) {
+                    return Err(Undecodable);
+                }
                 heard.events.push(event);
             }
             (field, wire_type) => {
@@ -132,7 +150,20 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
             }
         }
     }
-    Ok(heard)
+    match heard.publish_time_us <= TIME_US_MAX {
+        true => Ok(heard),
+        false => Err(Undecodable),
+    }
+}
+
+/// Subscribers get these bytes as they are, inside a frame: one that they cannot read there would
+/// end their streams again and again.
+fn is_readable(event: &Bytes) -> bool {
+    let mut frame = BytesMut::with_capacity(16);
+    encoding::encode_key(1, WireType::LengthDelimited, &mut frame);
+    encoding::encode_varint(event.len() as u64, &mut frame);
+    event.len() <= EVENT_BYTES_MAX
+        && proto::SubscribeResponse::decode(frame.freeze().chain(event.clone())).is_ok()
 }
 
 fn fixed64(bytes: &mut Bytes) -> Result<u64, Undecodable> {
@@ -209,6 +240,60 @@ mod tests {
             let _ = stored(1, 1, 1, Bytes::from(noise));
             let good = on_the_channel(5, &[event("1")]);
             let _ = heard(good.slice(..cut.min(good.len())));
+        }
+    }
+
+    proptest! {
+        /// What prost writes is read as prost reads it, if a broker may have written it.
+        #[test]
+        fn any_batch_that_another_encoder_writes_reads_the_same(
+            first in 1..1u64 << 53,
+            publish_time_us in 0..=TIME_US_MAX,
+            epoch in any::<u64>(),
+            (store, topic) in ("[a-z]{0,40}", "[a-z.]{0,40}"),
+            events in proptest::collection::vec(("[a-z]{0,9}", any::<u64>()), 0..5),
+        ) {
+            let batch = proto::redis::Batch {
+                first_sequence: first,
+                publish_time_us,
+                epoch,
+                origin: "x".into(),
+                store,
+                topic,
+                echo: events.iter().map(|(_, echo)| *echo).collect(),
+                events: events
+                    .into_iter()
+                    .map(|(id, _)| proto::Event { id, ..Default::default() })
+                    .collect(),
+            };
+            let heard = heard([&MAGIC[..], &batch.encode_to_vec()].concat().into());
+            let heard = heard.expect("a batch");
+            prop_assert_eq!((heard.first, heard.epoch), (first, epoch));
+            prop_assert_eq!((heard.publish_time_us, &heard.store), (publish_time_us, &batch.store));
+            prop_assert_eq!((&heard.topic[..], &heard.echo), (batch.topic.as_bytes(), &batch.echo));
+            let events: Vec<_> = batch.events.iter().map(Message::encode_to_vec).collect();
+            prop_assert_eq!(heard.events, events);
+        }
+
+        /// A true batch with a few bytes changed: refused, or readable inside a frame.
+        #[test]
+        fn a_damaged_batch_holds_nothing_that_a_client_cannot_read(
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut payload = on_the_channel(5, &[event("1"), event("2")]).to_vec();
+            for (at, byte) in damage {
+                let at = at.index(payload.len());
+                payload[at] = byte;
+            }
+            let Ok(heard) = heard(payload.into()) else { return Ok(()) };
+            prop_assert!(heard.publish_time_us <= TIME_US_MAX);
+            prop_assert!(heard.echo.len() <= heard.events.len());
+            let batch = heard.into_batch();
+            for event in &batch.events {
+                let mut frame = BytesMut::new();
+                crate::frame::put_event(&mut frame, &topic(), batch.before(), 1, event);
+                prop_assert!(proto::SubscribeResponse::decode(frame.freeze()).is_ok());
+            }
         }
     }
 }

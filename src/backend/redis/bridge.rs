@@ -8,17 +8,22 @@ use std::time::SystemTime;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use crate::{
     backend::BridgeMode,
     event::{Defaults, Event, Refused, admit},
+    limits::EVENT_BYTES_MAX,
     proto::{self, event::Payload},
 };
 
 /// The type of an event that a raw client published, where the topic has no default.
 const RAW: &str = "tidings.raw";
+
+/// More than this is not even parsed: as JSON it may hold an event with escapes or base64.
+const PAYLOAD_BYTES_MAX: usize = 4 * EVENT_BYTES_MAX;
 
 /// What is published on the bridge's channel for `event`, if the mode copies events there.
 pub(super) fn message(mode: BridgeMode, event: &Event) -> Option<Bytes> {
@@ -30,7 +35,8 @@ pub(super) fn message(mode: BridgeMode, event: &Event) -> Option<Bytes> {
             Some(Payload::Proto(_) | Payload::Json(_)) | None => Bytes::new(),
         }),
         BridgeMode::CloudEventsJson => {
-            Some(Value::Object(cloud_event(event.message())).to_string().into())
+            let message = serde_json::to_vec(&cloud_event(event.message()));
+            Some(message.expect("a map with names that are texts").into())
         }
     }
 }
@@ -48,11 +54,14 @@ pub(super) fn event(
     default_type: Option<&str>,
     now: SystemTime,
 ) -> Result<Event, Refused> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Refused::TooLarge { bytes: payload.len(), limit: PAYLOAD_BYTES_MAX });
+    }
     let source = format!("redis:{}", uri_safe(channel));
     let defaults = Defaults { source: &source, event_type: Some(default_type.unwrap_or(RAW)), now };
     let parsed = serde_json::from_slice::<Value>(&payload).ok();
     let is_json = parsed.is_some();
-    if let Some(event) = parsed.and_then(from_cloud_event)
+    if let Some(event) = parsed.and_then(|parsed| from_cloud_event(parsed, &payload))
         && let Ok(event) = admit(event, &defaults)
     {
         return Ok(event);
@@ -70,7 +79,24 @@ pub(super) fn event(
     admit(event, &defaults)
 }
 
-fn cloud_event(event: &proto::Event) -> Map<String, Value> {
+/// A CloudEvent in structured mode. JSON data stands in it as it was written: a number that no
+/// double holds is still that number.
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    #[serde(flatten)]
+    attributes: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+}
+
+/// The data of one, as it was written.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+fn cloud_event(event: &proto::Event) -> CloudEvent<'_> {
     let mut object = Map::new();
     object.insert("specversion".into(), "1.0".into());
     let attributes = [
@@ -93,25 +119,27 @@ fn cloud_event(event: &proto::Event) -> Map<String, Value> {
     for (name, value) in extensions {
         object.insert(name.clone(), value.as_str().into());
     }
+    let bytes = match &event.payload {
+        Some(Payload::Text(text)) => text.as_bytes(),
+        Some(Payload::Data(data)) => data,
+        Some(Payload::Proto(_) | Payload::Json(_)) | None => &[],
+    };
     let json = is_json(&event.data_content_type);
+    let data = json.then(|| serde_json::from_slice(bytes).ok()).flatten();
     match &event.payload {
-        Some(Payload::Text(text)) => {
-            let parsed = json.then(|| serde_json::from_str(text).ok()).flatten();
-            object.insert("data".into(), parsed.unwrap_or_else(|| text.as_str().into()));
+        Some(Payload::Text(text)) if data.is_none() => {
+            object.insert("data".into(), text.as_str().into());
         }
-        Some(Payload::Data(data)) => {
-            match json.then(|| serde_json::from_slice(data).ok()).flatten() {
-                Some(parsed) => object.insert("data".into(), parsed),
-                None => object.insert("data_base64".into(), BASE64_STANDARD.encode(data).into()),
-            };
+        Some(Payload::Data(data_bytes)) if data.is_none() => {
+            object.insert("data_base64".into(), BASE64_STANDARD.encode(data_bytes).into());
         }
-        Some(Payload::Proto(_) | Payload::Json(_)) | None => (),
+        _ => (),
     }
-    object
+    CloudEvent { attributes: object, data }
 }
 
 /// None where it is no CloudEvent: the bytes are then an event's data as they stand.
-fn from_cloud_event(value: Value) -> Option<proto::Event> {
+fn from_cloud_event(value: Value, payload: &[u8]) -> Option<proto::Event> {
     let Value::Object(mut object) = value else { return None };
     if object.remove("specversion")?.as_str()? != "1.0" {
         return None;
@@ -150,7 +178,9 @@ fn from_cloud_event(value: Value) -> Option<proto::Event> {
             }
             let text = match data.as_str() {
                 Some(text) if !is_json(&event.data_content_type) => text.to_owned(),
-                Some(_) | None => data.to_string(),
+                Some(_) | None => {
+                    serde_json::from_slice::<Written>(payload).ok()?.data.get().to_owned()
+                }
             };
             event.payload = Some(Payload::Text(text));
         }
@@ -216,6 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn json_data_passes_the_bridge_as_it_was_written() {
+        let written = [
+            "12345678901234567890123",
+            "1.7587576992691646e-90",
+            r#"{"a":1.50, "b":[-0]}"#,
+            "null",
+        ];
+        for data in written {
+            let json = r#"{"specversion":"1.0","id":"1","source":"/","type":"t","data":DATA}"#;
+            let sent = heard(json.replace("DATA", data).as_bytes());
+            assert_eq!(sent.payload, Some(Payload::Text(data.into())));
+            let defaults = Defaults { source: "/", event_type: None, now: SystemTime::UNIX_EPOCH };
+            let event = admit(sent.clone(), &defaults).expect("an event");
+            let message = message(BridgeMode::CloudEventsJson, &event).expect("a message");
+            assert_eq!(heard(&message), sent);
+        }
+    }
+
+    #[test]
     fn what_only_looks_like_a_cloud_event_is_data() {
         for payload in [
             r#"{"specversion":"1.0"}"#,
@@ -232,6 +281,24 @@ mod tests {
         #[test]
         fn hostile_payloads_are_events_or_refused(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = event(payload.into(), "c\n", None, SystemTime::UNIX_EPOCH);
+        }
+    }
+
+    proptest! {
+        /// What a broker copies to a channel comes back as the same event, for whoever listens.
+        #[test]
+        fn any_event_survives_the_trip_through_a_channel(
+            (id, source, event_type) in ("[a-z]{1,9}", "/[a-z]{0,9}", "[a-z.]{1,9}"),
+            (key, text) in ("[^\\p{C}]{0,9}", any::<String>()),
+            json in any::<bool>(),
+        ) {
+            let data_content_type = if json { "application/json" } else { "text/plain" }.into();
+            let payload = Some(Payload::Text(if json { serde_json::Value::from(text).to_string() } else { text }));
+            let event = proto::Event { id, source, r#type: event_type, key, payload, data_content_type, ..Default::default() };
+            let defaults = Defaults { source: "/", event_type: None, now: SystemTime::UNIX_EPOCH };
+            let Ok(event) = admit(event, &defaults) else { return Ok(()) };
+            let message = message(BridgeMode::CloudEventsJson, &event).expect("a message");
+            prop_assert_eq!(&heard(&message), event.message());
         }
     }
 }

@@ -17,12 +17,16 @@ use redis::{
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::session::Identity;
+use super::{keys, session::Identity};
 use crate::{backend::BackendError, limits::BACKEND_DEADLINE};
 
 /// What the publish script answers where the stream holds something behind the place that the
 /// topic has reached: nothing can be put there.
 pub(super) const OUT_OF_ORDER: &str = "OUTOFORDER";
+/// What a script answers where it cannot make sense of what is stored.
+const DAMAGED: &str = "DAMAGED";
+/// What the open script answers where a topic is kept in a way that we know nothing of.
+const MODE: &str = "MODE";
 
 /// Where Redis is: today one address; Sentinel and Cluster will resolve theirs here, at every
 /// connection anew.
@@ -68,6 +72,9 @@ pub(super) enum CallError {
     /// Redis answered something that this command never answers.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
+    /// A key holds what we did not write, as was found before anything was written.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 impl Address {
@@ -220,6 +227,44 @@ impl Link {
         redis::from_redis_value(value).map_err(|error| CallError::Unexpected(error.to_string()))
     }
 
+    /// One command on one key, which may hold what is not ours.
+    pub(super) async fn call_on<T: redis::FromRedisValue>(
+        &self,
+        key: &str,
+        cmd: &Cmd,
+    ) -> Result<T, CallError> {
+        match self.call(cmd).await {
+            Err(error) => Err(self.explain(error, &[key.to_owned()]).await),
+            answer => answer,
+        }
+    }
+
+    /// Says which of the keys is the trouble, and what to do, where it is a key.
+    pub(super) async fn explain(&self, error: CallError, keys: &[String]) -> CallError {
+        match error.code() {
+            Some("WRONGTYPE") => {
+                for key in keys {
+                    let kind: Result<String, _> = self.call(redis::cmd("TYPE").arg(key)).await;
+                    let Ok(kind) = kind else { continue };
+                    if kind != "none" && kind != keys::kind(key) {
+                        return CallError::damaged(key, &format!("is a {kind}, which is not ours"));
+                    }
+                }
+                // Mended meanwhile, or not for us to ask.
+                CallError::damaged(&keys.join(" or "), "holds what is not ours")
+            }
+            Some(DAMAGED) => {
+                CallError::damaged(&keys.join(" or "), "does not hold what we wrote there")
+            }
+            Some(MODE) => CallError::Damaged(format!(
+                "{} in redis says that the topic is kept in a way that this broker does not know: \
+                 use a newer broker, or delete the key, and the topic begins anew",
+                keys[0]
+            )),
+            Some(_) | None => error,
+        }
+    }
+
     /// The same over `SUBSCRIBE` and `UNSUBSCRIBE`: returns when each channel is confirmed.
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), CallError> {
         let mut connection = self.connection.clone();
@@ -274,11 +319,18 @@ pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl CallError {
+    pub(super) fn damaged(key: &str, how: &str) -> CallError {
+        CallError::Damaged(format!(
+            "{key} in redis {how}: delete it, and let nobody else write under td:; what it held is \
+             begun anew"
+        ))
+    }
+
     /// Whether Redis said for certain that nothing was written: what it answers before it runs a
     /// command, or at a script's first write.
     pub(super) fn is_certain(&self) -> bool {
         match self {
-            CallError::NotSent => true,
+            CallError::NotSent | CallError::Damaged(_) => true,
             CallError::Lost(_) | CallError::Unexpected(_) => false,
             CallError::Refused(error) => match error.code() {
                 Some(
@@ -296,7 +348,7 @@ impl CallError {
     /// Whether it is a trouble of the one topic that was asked for, not of the connection.
     pub(super) fn is_of_one_topic(&self) -> bool {
         match self {
-            CallError::Unexpected(_) => true,
+            CallError::Unexpected(_) | CallError::Damaged(_) => true,
             CallError::Refused(error) => matches!(error.code(), Some("ERR" | "WRONGTYPE")),
             CallError::NotSent | CallError::Lost(_) => false,
         }
@@ -309,14 +361,20 @@ impl CallError {
                 error.kind() == redis::ErrorKind::AuthenticationFailed
                     || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
             }
-            CallError::NotSent | CallError::Lost(_) | CallError::Unexpected(_) => false,
+            CallError::NotSent
+            | CallError::Lost(_)
+            | CallError::Unexpected(_)
+            | CallError::Damaged(_) => false,
         }
     }
 
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             CallError::Refused(error) => error.code(),
-            CallError::NotSent | CallError::Lost(_) | CallError::Unexpected(_) => None,
+            CallError::NotSent
+            | CallError::Lost(_)
+            | CallError::Unexpected(_)
+            | CallError::Damaged(_) => None,
         }
     }
 }
@@ -325,12 +383,22 @@ impl CallError {
 impl From<CallError> for BackendError {
     fn from(error: CallError) -> BackendError {
         let cause = error.to_string();
+        if let CallError::Damaged(cause) = error {
+            return BackendError::Refused { cause };
+        }
         match error.code() {
             Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN") => {
                 BackendError::Failover { cause }
             }
             Some("OOM") => BackendError::Full { cause },
             Some("LOADING" | "BUSY" | "NOREPLICAS") | None => BackendError::Unavailable { cause },
+            // What a script said, of which no rule above knows why.
+            Some("ERR") => BackendError::Refused {
+                cause: format!(
+                    "redis does not let the broker do its work ({cause}): report it, and where \
+                     the topic can be spared, delete its keys td:{{<topic>}}:m and td:{{<topic>}}:s"
+                ),
+            },
             Some(_) => BackendError::Refused { cause },
         }
     }

@@ -22,6 +22,15 @@ pub(super) const DEPLOYMENT: &str = "td:_tidings.deployment";
 pub(super) const INDEX: &str = "td:_tidings.topics";
 pub(super) const INDEX_CHANNEL: &str = "td:_tidings.topics:c";
 
+/// What Redis calls the kind of value that we keep under a key of ours.
+pub(super) fn kind(key: &str) -> &'static str {
+    match key {
+        INDEX => "zset",
+        key if key.ends_with(":s") => "stream",
+        _ => "hash",
+    }
+}
+
 pub(super) fn hash(topic: &Topic) -> String {
     format!("td:{{{topic}}}:m")
 }

@@ -250,7 +250,7 @@ impl Listener {
             self.subscribe_all(link).await?;
         }
         *fresh = false;
-        self.scan_index(link, &reader, inbox).await?;
+        let _refused = self.scan_index(link, &reader, inbox).await?;
         *backoff = Backoff::default();
         self.reach.reached(&self.feed).await;
         let ended = self.live(link, &reader, inbox).await;
@@ -271,7 +271,7 @@ impl Listener {
             if inbox.has_overflowed() {
                 warn!("more came from redis than could be handled: reading all topics again");
                 self.sync_all(link, reader).await?;
-                self.scan_index(link, reader, inbox).await?;
+                let _refused = self.scan_index(link, reader, inbox).await?;
             }
             tokio::select! {
                 // In no order: a flood of pushes must not keep out what is asked.
@@ -289,7 +289,7 @@ impl Listener {
                     self.drop_unused(link).await?;
                     self.check_due(link, reader).await?;
                     if self.index.is_some() && scan_at <= Instant::now() {
-                        self.scan_index(link, reader, inbox).await?;
+                        let _refused = self.scan_index(link, reader, inbox).await?;
                         scan_at = Instant::now() + INDEX_SCAN;
                     }
                 }
@@ -333,7 +333,7 @@ impl Listener {
                 Channel::Batches => match batch::heard(push.payload) {
                     Ok(heard) => self.batch(link, reader, &topic, heard).await,
                     Err(error) => {
-                        warn!(%topic, %error, "ignored what came on the topic's channel");
+                        debug!(%topic, %error, "ignored what came on the topic's channel");
                         Ok(())
                     }
                 },
@@ -348,6 +348,7 @@ impl Listener {
             self.announced(&push.payload).await;
         } else if inbox.is_probe(channel)
             && let Some(time_us) = parse_time(&push.payload)
+            && self.session.has_probed(time_us)
         {
             self.reach.heard();
             self.tell(News::Clock { time_us }).await;
@@ -362,8 +363,8 @@ impl Listener {
         topic: &Topic,
         heard: Heard,
     ) -> Result<(), Lost> {
-        if heard.store != *self.session.store() {
-            debug!(%topic, store = heard.store, "ignored a batch of another deployment");
+        if heard.store != *self.session.store() || !heard.is_of(topic) {
+            debug!(%topic, store = heard.store, "ignored a batch of another deployment or topic");
             return Ok(());
         }
         let known = self.session.known(topic);
@@ -481,10 +482,11 @@ impl Listener {
         }
         if !watching.is_empty() {
             self.index.get_or_insert_default();
-            self.scan_index(link, reader, inbox).await?;
-            let index: Vec<Topic> = self.index.iter().flatten().cloned().collect();
+            let scanned = self.scan_index(link, reader, inbox).await?;
+            let listed = scanned.map(|()| self.index.iter().flatten().cloned().collect());
+            let listed: Result<Vec<Topic>, BackendError> = listed.map_err(BackendError::from);
             for answer in watching {
-                let _ = answer.send(Ok(index.clone()));
+                let _ = answer.send(listed.clone());
             }
         }
         for (topic, answer) in comparing {
@@ -686,8 +688,11 @@ impl Listener {
     /// changed, no topic has come, and gone again, while we were away.
     async fn births(&self, reader: &Link) -> Result<String, Lost> {
         let ask = command(&["HMGET", keys::DEPLOYMENT, "id", "births"]);
-        let (id, births): (Option<String>, Option<u64>) = reader.call(&ask).await.map_err(Lost)?;
-        Ok(format!("{} {}", id.unwrap_or_default(), births.unwrap_or_default()))
+        let said: Vec<Option<Vec<u8>>> =
+            reader.call_on(keys::DEPLOYMENT, &ask).await.map_err(Lost)?;
+        let text =
+            |said: Option<Vec<u8>>| String::from_utf8_lossy(&said.unwrap_or_default()).into();
+        Ok(said.into_iter().map(text).collect::<Vec<String>>().join(" "))
     }
 
     async fn sync(
@@ -772,31 +777,25 @@ impl Listener {
     }
 
     /// Tells of topics that the index has and nobody was told of. Those that it has no more are
-    /// forgotten here as well.
+    /// forgotten here as well. Where the index cannot be read, says why: who follows topics by
+    /// their names does not suffer from it.
     async fn scan_index(
         &mut self,
         link: &Arc<Link>,
         reader: &Arc<Link>,
         inbox: &mut Inbox,
-    ) -> Result<(), Lost> {
+    ) -> Result<Result<(), CallError>, Lost> {
         if self.index.is_none() {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        reader.forget_topics().await.map_err(Lost)?;
-        // By cursor and not by rank: ranks move whenever a topic is kept from being forgotten.
-        let mut found = HashSet::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let page = ["ZSCAN", keys::INDEX, &cursor, "COUNT", "1000"];
-            let (next, names): (String, Vec<(String, String)>) =
-                reader.call(&super::session::command(&page)).await.map_err(Lost)?;
-            let topics = names.iter().filter_map(|(name, _)| name.parse::<Topic>().ok());
-            found.extend(topics.filter(|topic| !topic.is_reserved()));
-            if next == "0" {
-                break;
+        let found = match read_index(reader).await {
+            Ok(found) => found,
+            Err(error) if error.is_of_one_topic() => {
+                warn!(%error, "the index of topics cannot be read");
+                return Ok(Err(error));
             }
-            cursor = next;
-        }
+            Err(error) => return Err(Lost(error)),
+        };
         // Births that were announced by then are told as what they were, with their epoch.
         self.hear_out(link, reader, inbox).await?;
         let before = self.index.take().unwrap_or_default();
@@ -805,7 +804,27 @@ impl Listener {
         for topic in new {
             self.tell(News::Appeared { topic, epoch: 0 }).await;
         }
-        Ok(())
+        Ok(Ok(()))
+    }
+}
+
+/// The topics that the index names. What is no topic's name was not written by us.
+async fn read_index(reader: &Link) -> Result<HashSet<Topic>, CallError> {
+    reader.forget_topics().await?;
+    // By cursor and not by rank: ranks move whenever a topic is kept from being forgotten.
+    let mut found = HashSet::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let page = command(&["ZSCAN", keys::INDEX, &cursor, "COUNT", "1000"]);
+        type Scored = (Vec<u8>, Vec<u8>);
+        let (next, names): (String, Vec<Scored>) = reader.call_on(keys::INDEX, &page).await?;
+        let topic = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<Topic>().ok();
+        let topics = names.iter().filter_map(|(name, _)| topic(name));
+        found.extend(topics.filter(|topic| !topic.is_reserved()));
+        if next == "0" {
+            return Ok(found);
+        }
+        cursor = next;
     }
 }
 

@@ -7,6 +7,9 @@
 mod batch;
 mod bridge;
 mod connection;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod keys;
 mod listener;
@@ -211,10 +214,21 @@ impl Backend for Redis {
     }
 
     async fn read(&self, topic: &Topic, after: Position) -> Result<Page, BackendError> {
+        let read = self.session.commands()?.read(topic, after).await;
+        match read {
+            // To be opened is what heals a topic.
+            Err(CallError::Damaged(_)) => self.check(topic).await?,
+            read => return Ok(read?),
+        }
         Ok(self.session.commands()?.read(topic, after).await?)
     }
 
     async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, BackendError> {
+        let found = self.session.commands()?.seek(topic, start).await;
+        match found {
+            Err(CallError::Damaged(_)) => self.check(topic).await?,
+            found => return Ok(found?),
+        }
         Ok(self.session.commands()?.seek(topic, start).await?)
     }
 

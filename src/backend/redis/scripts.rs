@@ -13,25 +13,31 @@ use super::{
 };
 use crate::{
     backend::{Entry, Page},
-    limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_EVENTS_MAX},
+    limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
     position::{Position, Start},
     topic::Topic,
 };
 
 macro_rules! script {
     ($file:literal) => {
-        LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))))
+        LazyLock::new(|| {
+            Script::new(concat!(include_str!("scripts/whole.lua"), include_str!($file)))
+        })
     };
 }
 
-static OPEN: LazyLock<Script> = script!("open.lua");
-static PUBLISH: LazyLock<Script> = script!("publish.lua");
-static READ: LazyLock<Script> = script!("read.lua");
-static SEEK: LazyLock<Script> = script!("seek.lua");
-static REFRESH: LazyLock<Script> = script!("refresh.lua");
-static CONFIGURE: LazyLock<Script> = script!("configure.lua");
-static ENLIST: LazyLock<Script> = script!("enlist.lua");
-static FORGET: LazyLock<Script> = script!("forget.lua");
+/// No entry of ours is larger: a request's events, completed at the door, and what is put around
+/// them.
+const ENTRY_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
+
+static OPEN: LazyLock<Script> = script!("scripts/open.lua");
+static PUBLISH: LazyLock<Script> = script!("scripts/publish.lua");
+static READ: LazyLock<Script> = script!("scripts/read.lua");
+static SEEK: LazyLock<Script> = script!("scripts/seek.lua");
+static REFRESH: LazyLock<Script> = script!("scripts/refresh.lua");
+static CONFIGURE: LazyLock<Script> = script!("scripts/configure.lua");
+static ENLIST: LazyLock<Script> = script!("scripts/enlist.lua");
+static FORGET: LazyLock<Script> = script!("scripts/forget.lua");
 
 /// The index keeps a topic a little longer than its keys live: what exists is always in it.
 const ENLISTED_LONGER: Duration = Duration::from_secs(60);
@@ -107,12 +113,16 @@ impl Script {
         let mut cmd = redis::cmd("EVALSHA");
         cmd.arg(&self.sha).arg(keys.len()).arg(keys);
         arguments(&mut cmd);
-        match link.call(&cmd).await {
+        let answer = match link.call(&cmd).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 let _: String =
                     link.call(redis::cmd("SCRIPT").arg("LOAD").arg(self.source)).await?;
                 link.call(&cmd).await
             }
+            answer => answer,
+        };
+        match answer {
+            Err(error) => Err(link.explain(error, keys).await),
             answer => answer,
         }
     }
@@ -122,7 +132,7 @@ impl Link {
     pub(super) async fn open(&self, topic: &Topic, by: &Opening<'_>) -> Result<Opened, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic), keys::DEPLOYMENT.into()];
         let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
-        type Answer = (String, String, u64, String, String, String, String, String, String);
+        type Answer = (String, String, u64, String, String, String, String, String);
         let answer: Answer = OPEN
             .run(self, &keys, |cmd| {
                 cmd.arg(u8::from(by.create))
@@ -141,7 +151,7 @@ impl Link {
                     .arg(by.replid);
             })
             .await?;
-        let (epoch, replid, last, _mode, history, version, store, births, why) = answer;
+        let (epoch, replid, last, history, version, store, births, why) = answer;
         let last = match epoch.as_str() {
             "" => None,
             epoch => Some(Position::new(number(epoch)?, last)),
@@ -188,7 +198,8 @@ impl Link {
         let keys = [keys::hash(topic), keys::stream(topic)];
         let (epoch, last, complete, entries): (String, String, u8, Vec<Value>) = READ
             .run(self, &keys, |cmd| {
-                cmd.arg(after.epoch).arg(after.sequence).arg(PAGE_BYTES).arg(PAGE_ENTRIES);
+                cmd.arg(after.epoch).arg(after.sequence);
+                cmd.arg(PAGE_BYTES).arg(PAGE_ENTRIES).arg(ENTRY_BYTES_MAX);
             })
             .await?;
         let last = match epoch.as_str() {
@@ -211,7 +222,7 @@ impl Link {
         };
         let (epoch, sequence): (String, String) = SEEK
             .run(self, &keys, |cmd| {
-                cmd.arg(what).arg(number_of);
+                cmd.arg(what).arg(number_of).arg(REQUEST_EVENTS_MAX);
             })
             .await?;
         Ok(Position::new(number(&epoch)?, number(&sequence)?))
@@ -262,7 +273,7 @@ fn number(text: &str) -> Result<u64, CallError> {
 }
 
 /// One entry of a topic's stream, whatever was written there. None where its name is not ours.
-fn entry(value: Value) -> Option<Entry> {
+pub(super) fn entry(value: Value) -> Option<Entry> {
     let Value::Array(parts) = value else { return None };
     let [id, fields]: [Value; 2] = parts.try_into().ok()?;
     let id = bytes_of(id)?;
@@ -285,11 +296,13 @@ fn entry(value: Value) -> Option<Entry> {
         return Some(Entry::Fence { epoch, created: why.as_deref() == Some(b"created") });
     }
     let parsed = |value: Option<Bytes>| std::str::from_utf8(&value?).ok()?.parse::<u64>().ok();
-    let time = parsed(time).unwrap_or_default();
-    match body.and_then(|body| batch::stored(epoch, first, time, body).ok()) {
+    let count = parsed(count);
+    let batch = parsed(time).zip(body);
+    let batch = batch.and_then(|(time, body)| batch::stored(epoch, first, time, body).ok());
+    match batch.filter(|batch| count == Some(batch.events.len() as u64)) {
         Some(batch) => Some(Entry::Batch(batch)),
         None => {
-            let count = parsed(count).unwrap_or(1).clamp(1, REQUEST_EVENTS_MAX as u64);
+            let count = count.unwrap_or(1).clamp(1, REQUEST_EVENTS_MAX as u64);
             Some(Entry::Undecodable { epoch, first, count })
         }
     }

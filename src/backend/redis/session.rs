@@ -60,6 +60,8 @@ pub(super) struct Session {
     renamed: Mutex<Option<Renamed>>,
     last_error: Mutex<String>,
     generations: AtomicU64,
+    /// The latest time that we sent ourselves through our own channel.
+    probed_us: AtomicU64,
     topics: Mutex<HashMap<Topic, Arc<Mutex<Known>>>>,
 }
 
@@ -122,6 +124,7 @@ impl Session {
             renamed: Mutex::new(None),
             last_error: Mutex::new("not connected yet".into()),
             generations: AtomicU64::new(1),
+            probed_us: AtomicU64::new(0),
             topics: Mutex::new(HashMap::new()),
         }
     }
@@ -167,6 +170,11 @@ impl Session {
         }
     }
 
+    /// Whether we may have said this time ourselves: anybody can speak on our channel.
+    pub(super) fn has_probed(&self, time_us: u64) -> bool {
+        time_us <= self.probed_us.load(Ordering::Relaxed)
+    }
+
     /// This deployment's id, as far as this broker knows.
     pub(super) fn store(&self) -> Arc<str> {
         self.store.lock().clone()
@@ -187,9 +195,13 @@ impl Session {
             let mut refreshed =
                 stream::iter(due.into_iter().map(refresh)).buffer_unordered(REFRESH_CONCURRENT);
             while let Some(result) = refreshed.next().await {
-                if let Err(error) = result {
-                    debug!(%error, "could not keep a topic");
-                    break;
+                match result {
+                    Ok(()) => (),
+                    Err(error) if error.is_of_one_topic() => debug!(%error, "cannot keep a topic"),
+                    Err(error) => {
+                        debug!(%error, "could not keep the topics");
+                        break;
+                    }
                 }
             }
         }
@@ -216,10 +228,23 @@ impl Session {
         known: Arc<Mutex<Known>>,
         idle: Duration,
     ) -> Result<(), CallError> {
-        if link.refresh(&topic, idle.as_millis() as u64).await? {
-            link.enlist(&topic, idle).await?;
+        let kept = self.refresh_keys(link, &topic, idle).await;
+        // A topic that cannot be kept has its turn like the others.
+        if kept.as_ref().err().is_none_or(CallError::is_of_one_topic) {
+            known.lock().refreshed = Instant::now();
         }
-        known.lock().refreshed = Instant::now();
+        kept
+    }
+
+    async fn refresh_keys(
+        &self,
+        link: &Link,
+        topic: &Topic,
+        idle: Duration,
+    ) -> Result<(), CallError> {
+        if link.refresh(topic, idle.as_millis() as u64).await? {
+            link.enlist(topic, idle).await?;
+        }
         Ok(())
     }
 
@@ -275,8 +300,13 @@ impl Session {
             false => known.to_string(),
         };
         let set = ["HSETNX", keys::DEPLOYMENT, "id", &proposed];
-        let _: u8 = link.call(&command(&set)).await?;
-        let store: String = link.call(&command(&["HGET", keys::DEPLOYMENT, "id"])).await?;
+        let _: u8 = link.call_on(keys::DEPLOYMENT, &command(&set)).await?;
+        let store = deployment_id(&link).await?.unwrap_or_default();
+        if store.is_empty() || store.len() > 64 || !store.bytes().all(|b| b.is_ascii_alphanumeric())
+        {
+            let how = "has a field \"id\" that is none of ours";
+            return Err(CallError::damaged(keys::DEPLOYMENT, how));
+        }
         *self.store.lock() = store.into();
         Ok(link)
     }
@@ -301,15 +331,16 @@ impl Session {
             }
         }
         *before = Some(now);
-        let store: Option<String> = link.call(&command(&["HGET", keys::DEPLOYMENT, "id"])).await?;
+        let store = deployment_id(link).await?;
         if store.as_deref().is_some_and(|store| store != &*self.store()) {
             self.forget("redis belongs to another deployment");
             return Ok(());
         }
         let (seconds, micros): (u64, u64) = link.call(&command(&["TIME"])).await?;
-        let time_us = (seconds * 1_000_000 + micros).to_string();
+        let time_us = seconds * 1_000_000 + micros;
+        self.probed_us.fetch_max(time_us, Ordering::Relaxed);
         let channel = keys::probe_channel(&self.broker_id);
-        let _: u64 = link.call(&command(&["PUBLISH", &channel, &time_us])).await?;
+        let _: u64 = link.call(&command(&["PUBLISH", &channel, &time_us.to_string()])).await?;
         Ok(())
     }
 
@@ -422,6 +453,13 @@ impl Backoff {
         let spread = uuid::Uuid::new_v4().as_bytes()[0] as u32;
         wait / 2 + wait * spread / 510
     }
+}
+
+/// The deployment's id as it is stored, whatever that is.
+async fn deployment_id(link: &Link) -> Result<Option<String>, CallError> {
+    let ask = command(&["HGET", keys::DEPLOYMENT, "id"]);
+    let id: Option<Vec<u8>> = link.call_on(keys::DEPLOYMENT, &ask).await?;
+    Ok(id.map(|id| String::from_utf8_lossy(&id).into_owned()))
 }
 
 /// A command of plain words.

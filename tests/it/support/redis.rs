@@ -149,13 +149,21 @@ impl RedisServer {
     }
 
     pub(crate) async fn try_command(&self, words: &[&str]) -> io::Result<Reply> {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.raw_command(&words).await
+    }
+
+    /// The same with words that need not be text.
+    pub(crate) async fn raw_command(&self, words: &[&[u8]]) -> io::Result<Reply> {
         let call = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            let mut request = format!("*{}\r\n", words.len());
+            let mut request = format!("*{}\r\n", words.len()).into_bytes();
             for word in words {
-                request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+                request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                request.extend_from_slice(word);
+                request.extend_from_slice(b"\r\n");
             }
-            stream.write_all(request.as_bytes()).await?;
+            stream.write_all(&request).await?;
             reply(&mut BufReader::new(stream)).await
         };
         tokio::time::timeout(Duration::from_secs(5), call)
@@ -180,6 +188,11 @@ impl RedisServer {
             Reply::Text(text) => text,
             reply => panic!("INFO answered {reply:?}"),
         }
+    }
+
+    pub(crate) async fn publish(&self, channel: &str, payload: &[u8]) {
+        let published = self.raw_command(&[b"PUBLISH", channel.as_bytes(), payload]).await;
+        assert!(matches!(published, Ok(Reply::Integer(_))), "{published:?}");
     }
 
     /// How many connections are subscribed to `channel`.

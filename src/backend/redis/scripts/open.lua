@@ -1,6 +1,6 @@
 -- Opens a topic: answers its present life, or begins a new one where this Redis is not the one
--- that the stored life belongs to, where a rollback was proven, or where there is none.
--- One script, so that two brokers that open at once agree.
+-- that the stored life belongs to, where a rollback was proven, where what is stored is damaged,
+-- or where there is none. One script, so that two brokers that open at once agree.
 -- KEYS: topic's hash, topic's stream, deployment's hash
 -- ARGV: 1 create: '1' begins a topic that does not exist
 --       2 floor: the highest epoch this broker knows, '0' none
@@ -12,8 +12,9 @@
 --       12 milliseconds after which an idle live topic is forgotten
 --       13, 14 a replication id that was seen to turn into another with nothing lost, '' none, and
 --       that other
--- Returns: epoch ('' where there is no topic), replication id, last sequence, mode, history,
---          version, deployment's id, lives begun in the deployment, why a life was begun
+-- Returns: epoch ('' where there is no topic), replication id, last sequence, history, version,
+--          deployment's id, lives begun in the deployment, why a life was begun; MODE where the
+--          topic is kept in a way that we know nothing of
 local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then
   return redis.error_reply('READONLY not the primary')
@@ -21,16 +22,27 @@ end
 -- It is read here and not handed in: what a broker read a moment ago may be stale.
 local id = string.match(info, 'master_replid:(%w+)')
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'clock', 'replid', 'mode', 'history', 'version')
+if m[5] and m[5] ~= ARGV[6] then
+  return redis.error_reply('MODE the topic is kept in a way that this broker does not know')
+end
+local reached, clock, history = whole(m[2]), whole(m[3]), whole(m[6]) and m[6] or ARGV[7]
+local damaged = not (whole(m[1]) and m[1] ~= '0' and reached and clock and m[5] and whole(m[7]))
 local store, births = unpack(redis.call('HMGET', KEYS[3], 'id', 'births'))
+if store and #store > 127 then
+  return redis.error_reply('DAMAGED the id of the deployment is none of ours')
+end
+births = whole(births) and births
 local why
 if not m[1] then
   if ARGV[1] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
-    return { '', id, 0, '', '', '', store or '', births or '', '' }
+    return { '', id, 0, '', '', store or '', births or '', '' }
   end
   why = 'created'
+elseif damaged then
+  why = 'damaged'
 elseif m[1] == ARGV[3] then
   why = 'proof'
-elseif m[1] == ARGV[4] and tonumber(m[2]) < tonumber(ARGV[5]) then
+elseif m[1] == ARGV[4] and reached < tonumber(ARGV[5]) then
   why = 'claim'
 elseif m[4] ~= id then
   if ARGV[13] ~= '' and m[4] == ARGV[13] and id == ARGV[14] then
@@ -40,40 +52,61 @@ elseif m[4] ~= id then
   end
 end
 if not why then
-  return { m[1], id, tonumber(m[2]), m[5], m[6], m[7], store or '', births or '', '' }
+  return { m[1], id, reached, history, m[7], store or '', births or '', '' }
 end
 
 local t = redis.call('TIME')
 local us = tonumber(t[1]) * 1000000 + tonumber(t[2])
-local epoch = math.max(us, tonumber(ARGV[2]) + 1, tonumber(m[1] or '0') + 1)
+-- Numbers from here on are nobody's: no life is begun above them, whoever told or wrote them.
+local ceiling = 2 ^ 52
+local epoch = us
+for _, known in ipairs({ tonumber(ARGV[2]), whole(m[1]) or 0 }) do
+  if known < ceiling then epoch = math.max(epoch, known + 1) end
+end
 local top = '0-0'
 if redis.call('EXISTS', KEYS[2]) == 1 then
+  -- What stands above the place that the topic has reached, or above the ceiling, no broker wrote:
+  -- between two lives it would pass for a third.
+  local wild = { string.format('%.0f-0', ceiling) }
+  if whole(m[1]) and reached then wild[2] = '(' .. m[1] .. '-' .. m[2] end
+  for _, from in ipairs(wild) do
+    repeat
+      local above = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 1000)
+      for i = 1, #above do redis.call('XDEL', KEYS[2], above[i][1]) end
+    until #above < 1000
+  end
   local x = redis.call('XINFO', 'STREAM', KEYS[2])
   for i = 1, #x, 2 do
     if x[i] == 'last-generated-id' then top = x[i + 1] end
   end
+  if tonumber(string.match(top, '^%d+')) >= ceiling then
+    local highest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+    top = highest and highest[1] or '1-0'
+    redis.call('XSETID', KEYS[2], top)
+  end
   epoch = math.max(epoch, tonumber(string.match(top, '^%d+')) + 1)
 end
-local old, reached = m[1], m[2]
-if not old then old, reached = string.match(top, '^(%d+)-(%d+)$') end
-if old == ARGV[4] and tonumber(reached) < tonumber(ARGV[5]) then reached = ARGV[5] end
+local old, last = m[1], m[2]
+if not (whole(old) and reached) then old, last = string.match(top, '^(%d+)-(%d+)$') end
+if old == ARGV[4] and tonumber(last) < tonumber(ARGV[5]) then last = ARGV[5] end
 local lives = redis.call('HGET', KEYS[1], 'lives') or ''
-if old ~= '0' then lives = old .. ':' .. reached .. ' ' .. lives end
+if old ~= '0' then lives = old .. ':' .. last .. ' ' .. lives end
 lives = string.match(lives, '^%S+ %S+ %S+ %S+') or lives
 
 local es = string.format('%.0f', epoch)
-local clock = string.format('%.0f', math.max(us, tonumber(m[3] or '0')))
-local mode, history, version = m[5] or ARGV[6], m[6] or ARGV[7], m[7] or '1'
-redis.call('XADD', KEYS[2], es .. '-0', 'why', why, 'old', old, 'reached', reached, 't', clock)
+clock = string.format('%.0f', math.max(us, clock or 0))
+local version = whole(m[7]) and m[7] or '1'
+redis.call('XADD', KEYS[2], es .. '-0', 'why', why, 'old', old, 'reached', last, 't', clock)
 redis.call('HSET', KEYS[1], 'epoch', es, 'last', '0', 'clock', clock, 'replid', id, 'lives', lives,
-  'mode', mode, 'history', history, 'version', version, 'grown', '0', 'widest', '0')
-if mode == 'live' then
+  'mode', ARGV[6], 'history', history, 'version', version, 'grown', '0', 'widest', '0')
+if ARGV[6] == 'live' then
   redis.call('PEXPIRE', KEYS[1], ARGV[12])
   redis.call('PEXPIRE', KEYS[2], ARGV[12])
 end
+-- A broker that tries the scripts out has no idea yet, and names nothing.
 if not store then
   store = ARGV[11]
-  redis.call('HSET', KEYS[3], 'id', store)
+  if store ~= '' then redis.call('HSET', KEYS[3], 'id', store) end
 end
 -- Begins with the time, so that it never comes back to what it was before all was flushed.
 if not births then redis.call('HSET', KEYS[3], 'births', string.format('%.0f', us)) end
@@ -82,4 +115,4 @@ births = string.format('%.0f', redis.call('HINCRBY', KEYS[3], 'births', 1))
 redis.call('PUBLISH', ARGV[8], '\245\84\68\1\9' .. struct.pack('<I8', 0) .. '\17' .. struct.pack('<I8', us)
   .. '\25' .. struct.pack('<I8', epoch) .. '\42' .. string.char(#store) .. store)
 redis.call('PUBLISH', ARGV[9], store .. ' ' .. ARGV[10] .. ' ' .. es .. ' ' .. why)
-return { es, id, 0, mode, history, version, store, births, why }
+return { es, id, 0, history, version, store, births, why }

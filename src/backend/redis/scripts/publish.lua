@@ -4,18 +4,20 @@
 -- ARGV: 1 epoch   2 version   3 channel   4 history: events to keep   5 history: bytes to keep
 --       6 number of events   7 body: an encoded Batch without fields 1 to 3
 --       8 the bridge's channel, then a message for it per event
--- Returns: first sequence and publish time; or, where the view is stale, nothing; OUTOFORDER where
---          the stream takes nothing at that place
+-- Returns: first sequence and publish time; or, where the view is stale or the topic damaged,
+--          nothing; OUTOFORDER where the stream takes nothing at that place
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'version', 'last', 'clock', 'grown', 'widest')
 if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] then return false end
+local reached, clock = whole(m[3]), whole(m[4])
+if not (reached and clock) then return false end
 local t = redis.call('TIME')
-local us = math.max(tonumber(t[1]) * 1000000 + tonumber(t[2]), tonumber(m[4]))
-local first, now = tonumber(m[3]) + 1, string.format('%.0f', us)
+local us = math.max(tonumber(t[1]) * 1000000 + tonumber(t[2]), clock)
+local first, now = reached + 1, string.format('%.0f', us)
 local last = first + tonumber(ARGV[6]) - 1
 local id = ARGV[1] .. '-' .. string.format('%.0f', first)
 -- Never trims into another epoch's share, nor into the entry that holds the oldest event to keep:
 -- no entry of this life has more events than the widest.
-local widest = math.max(tonumber(m[6] or '0'), tonumber(ARGV[6]))
+local widest = math.max(whole(m[6]) or 0, tonumber(ARGV[6]))
 local keep = first - tonumber(ARGV[4]) - widest
 local added
 if keep > 0 then
@@ -25,12 +27,13 @@ else
   added = redis.pcall('XADD', KEYS[2], id, 't', now, 'n', ARGV[6], 'e', ARGV[7])
 end
 if type(added) == 'table' then
-  if string.find(added.err, 'equal or smaller', 1, true) then
+  if string.find(added.err, 'equal or smaller', 1, true)
+    or string.find(added.err, 'exhausted', 1, true) then
     return redis.error_reply('OUTOFORDER the stream holds something that the topic has not reached')
   end
   return added
 end
-local grown = tonumber(m[5] or '0') + #ARGV[7]
+local grown = (whole(m[5]) or 0) + #ARGV[7]
 local bytes = tonumber(ARGV[5])
 if grown > bytes then
   -- Counted from the newest back, once for every quarter of the bound that was published.

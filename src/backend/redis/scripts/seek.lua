@@ -1,35 +1,44 @@
 -- The place in a topic after which the wanted event lies.
 -- KEYS: topic's hash, topic's stream
 -- ARGV: 1 what: 'earliest', 'time' or 'ago' with microseconds in 2, 'last' with a number in 2
--- Returns: epoch, sequence
+--       3 most events that one of our entries holds
+-- Returns: epoch, sequence; DAMAGED where the hash does not tell what the topic has reached
 local s = KEYS[2]
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'last')
-local present = { m[1] or '0', m[2] or '0' }
+if m[1] and not (whole(m[1]) and m[1] ~= '0' and whole(m[2])) then
+  return redis.error_reply('DAMAGED the hash does not tell what the topic has reached')
+end
+local present = { m[1] or '0', m[1] and m[2] or '0' }
+-- What stands above the place that the topic has reached is nobody's, and no life has the epoch 0.
+local bottom, top = '1-0', m[1] and m[1] .. '-' .. m[2] or '9007199254740991-0'
 
 -- What is not ours has no events, and stands at the end of time: rather too much than too little.
 local function parts(x)
   local epoch, first = string.match(x[1], '^(%d+)-(%d+)$')
   local field = {}
   for i = 1, #x[2], 2 do field[x[2][i]] = x[2][i + 1] end
-  return { epoch = epoch, first = tonumber(first), n = tonumber(field.n) or 0, t = tonumber(field.t) or math.huge }
+  local n = whole(field.n) or 0
+  if n > tonumber(ARGV[3]) then n = 0 end
+  return { id = x[1], epoch = epoch, first = tonumber(first), n = n, t = whole(field.t) or math.huge }
 end
 local function place(epoch, sequence)
-  return { epoch, string.format('%.0f', math.max(sequence, 0)) }
+  if epoch == m[1] then sequence = math.min(sequence, tonumber(m[2])) end
+  return { epoch, string.format('%.0f', math.max(math.min(sequence, 2 ^ 53), 0)) }
 end
 local function before(x)
   return place(x.epoch, x.first - 1)
 end
 
 if ARGV[1] == 'earliest' then
-  local x = redis.call('XRANGE', s, '-', '+', 'COUNT', 1)[1]
+  local x = redis.call('XRANGE', s, bottom, top, 'COUNT', 1)[1]
   return x and before(parts(x)) or present
 end
 
 if ARGV[1] == 'last' then
-  local wanted, from, oldest = tonumber(ARGV[2]), '+', nil
+  local wanted, from, oldest = tonumber(ARGV[2]), top, nil
   if wanted == 0 then return present end
   while wanted > 0 do
-    local page = redis.call('XREVRANGE', s, from, '-', 'COUNT', 32)
+    local page = redis.call('XREVRANGE', s, from, bottom, 'COUNT', 32)
     if #page == 0 then break end
     for i = 1, #page do
       oldest = parts(page[i])
@@ -47,21 +56,27 @@ if ARGV[1] == 'ago' then
   time = tonumber(t[1]) * 1000000 + tonumber(t[2]) - time
 end
 -- From the newest life back: within one, times never decrease, so it is searched by halves.
-local found, top = present, '+'
+local found = present
 while true do
-  local newest = redis.call('XREVRANGE', s, top, '-', 'COUNT', 1)[1]
+  local newest = redis.call('XREVRANGE', s, top, bottom, 'COUNT', 1)[1]
   if not newest then return found end
   newest = parts(newest)
   if newest.t < time then return found end
   local oldest = parts(redis.call('XRANGE', s, newest.epoch .. '-0', '+', 'COUNT', 1)[1])
   if oldest.t >= time then
-    found, top = before(oldest), '(' .. oldest.epoch .. '-' .. string.format('%.0f', oldest.first)
+    found, top = before(oldest), '(' .. oldest.id
   else
     local low, high = oldest.first, newest.first
-    while low < high do
-      local middle = string.format('%.0f', math.floor((low + high) / 2))
-      local x = parts(redis.call('XREVRANGE', s, newest.epoch .. '-' .. middle, newest.epoch .. '-0', 'COUNT', 1)[1])
-      if x.t >= time then high = x.first else low = x.first + math.max(x.n, 1) end
+    -- No more rounds than a number has bits, whatever stands there.
+    for _ = 1, 64 do
+      if low >= high then break end
+      -- The last entry at or below the middle: where it is too old, so is all up to the middle,
+      -- also where entries are missing.
+      local middle = math.floor((low + high) / 2)
+      local from = newest.epoch .. '-' .. string.format('%.0f', middle)
+      local x = redis.call('XREVRANGE', s, from, newest.epoch .. '-0', 'COUNT', 1)[1]
+      x = x and parts(x)
+      if x and x.t >= time then high = x.first else low = middle + 1 end
     end
     return place(newest.epoch, high - 1)
   end

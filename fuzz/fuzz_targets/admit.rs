@@ -1,0 +1,29 @@
+//! An event off the wire: refused, or readable in each of its forms.
+#![no_main]
+
+use std::time::UNIX_EPOCH;
+
+use libfuzzer_sys::fuzz_target;
+use prost::Message;
+use tidings::{
+    event::{Defaults, admit},
+    proto, view,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(event) = proto::Event::decode(bytes) else { return };
+    let defaults = Defaults { source: "/fuzz", event_type: None, now: UNIX_EPOCH };
+    match admit(event, &defaults) {
+        Ok(event) => {
+            let again = proto::Event::decode(event.encoded().clone()).expect("readable");
+            assert_eq!(&again, event.message());
+            assert_eq!(&admit(again.clone(), &defaults).expect("admitted twice"), &event);
+            for shown in [view::json(again.clone()), view::metadata(again)].into_iter().flatten() {
+                let frame = proto::SubscribeResponse { events: vec![shown], control: None };
+                let bytes = frame.encode_to_vec();
+                proto::SubscribeResponse::decode(&bytes[..]).expect("clients read it");
+            }
+        }
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error}"),
+    }
+});
