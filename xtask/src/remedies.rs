@@ -214,8 +214,8 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "F5: epochs in milliseconds collide",
         file: OPEN,
-        with: "local us = tonumber(t[1]) * 1000000 + tonumber(t[2])\nlocal epoch",
-        without: "local us = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\nlocal epoch",
+        with: "local us = tonumber(t[1]) * 1000000 + tonumber(t[2])\n",
+        without: "local us = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n",
         test: "redis_protocol::epochs_never_collide_however_fast_topics_begin",
     },
     Remedy {
