@@ -19,6 +19,7 @@ use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, redac
 use crate::{
     backend::{BridgeMode, TopicSettings, redis::Redis},
     catalog::{Catalog, Rule},
+    grpc::web::{InvalidOrigin, WebOrigin},
     limits::{ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, HISTORY_BYTES, HISTORY_EVENTS_MAX},
     telemetry::{InvalidLogFilter, LogFilter},
     topic::TopicPattern,
@@ -34,6 +35,8 @@ pub struct Config {
     pub redis: Option<RedisSettings>,
     /// Before a topic's name, the channel on which raw Redis clients meet it.
     pub channel_prefix: String,
+    /// Which pages may speak gRPC-Web; none: nobody speaks it.
+    pub web_origins: Vec<WebOrigin>,
     pub drain_grace: Period,
     pub max_stream_age: Period,
     pub log: LogFilter,
@@ -94,6 +97,10 @@ pub struct Flags {
     #[arg(long, env = "TIDINGS_INSECURE", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub insecure: Option<bool>,
+    /// Pages that may speak gRPC-Web: local, or origins such as https://shop.example, with commas
+    /// between; nothing: none [default: local, where only this machine can connect].
+    #[arg(long, env = "TIDINGS_WEB_ORIGINS", value_name = "LIST")]
+    pub web_origins: Option<String>,
     /// How long clients get to move elsewhere when the server stops [default: 5s].
     #[arg(long, env = "TIDINGS_DRAIN_GRACE", value_name = "TIME")]
     pub drain_grace: Option<String>,
@@ -157,15 +164,17 @@ impl Config {
             warnings.push("redis_ca does nothing without redis".to_owned());
         }
         let redis = url.map(|url| redis_settings(url, ca)).transpose()?;
+        let listen = match parsed("listen", &flags.listen)?.or(file.listen) {
+            Some(listen) => listen,
+            None => DEFAULT_LISTEN.parse().expect("the default is an address"),
+        };
         let config = Config {
-            listen: match parsed("listen", &flags.listen)?.or(file.listen) {
-                Some(listen) => listen,
-                None => DEFAULT_LISTEN.parse().expect("the default is an address"),
-            },
+            listen,
             insecure: flags.insecure.or(file.insecure).unwrap_or(false),
             redis,
             channel_prefix: channel_text("channel_prefix", channel_prefix.unwrap_or_default())
                 .map_err(ConfigError::Inconsistent)?,
+            web_origins: web_origins(flags.web_origins.as_deref(), file.web_origins, listen)?,
             drain_grace: parsed("drain-grace", &flags.drain_grace)?
                 .or(file.drain_grace)
                 .unwrap_or(DRAIN_GRACE),
@@ -286,6 +295,21 @@ where
 {
     let parsed = text.as_deref().map(str::parse).transpose();
     parsed.map_err(|cause| ConfigError::Flag { name, cause })
+}
+
+fn web_origins(
+    flag: Option<&str>,
+    file: Option<Vec<String>>,
+    listen: Listen,
+) -> Result<Vec<WebOrigin>, ConfigError> {
+    let flag = flag.map(|list| list.split(',').map(|one| one.trim().to_owned()).collect());
+    let Some(origins) = flag.or(file) else {
+        return Ok(if listen.0.ip().is_loopback() { vec![WebOrigin::Local] } else { Vec::new() });
+    };
+    let origins = origins.iter().filter(|origin| !origin.is_empty()).map(|origin| origin.parse());
+    origins
+        .collect::<Result<_, InvalidOrigin>>()
+        .map_err(|why| ConfigError::Inconsistent(format!("web_origins: {why}")))
 }
 
 fn redis_settings(url: RedisUrl, ca: Option<PathBuf>) -> Result<RedisSettings, ConfigError> {
@@ -416,7 +440,8 @@ fn channel_text(name: &str, text: String) -> Result<String, String> {
 fn unknown_variables(
     names: impl Iterator<Item = std::ffi::OsString>,
 ) -> impl Iterator<Item = String> {
-    const OTHERS: [&str; 5] = ["ADDRESS", "CHECK", "GRPCURL", "PYTHON", "TEST"];
+    const OTHERS: [&str; 8] =
+        ["ADDRESS", "CHECK", "ENVOY", "GRPCURL", "HAPROXY", "NGINX", "PYTHON", "TEST"];
     let known: Vec<String> = <Flags as Args>::augment_args(clap::Command::new("tidings"))
         .get_arguments()
         .filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned))
@@ -453,6 +478,8 @@ impl fmt::Display for Config {
             }
         }
         writeln!(f, "channel_prefix = {}", quoted(&self.channel_prefix))?;
+        let origins: Vec<_> = self.web_origins.iter().map(|one| quoted(&one.to_string())).collect();
+        writeln!(f, "web_origins = [{}]", origins.join(", "))?;
         writeln!(f, "drain_grace = {}", quoted(&self.drain_grace.to_string()))?;
         writeln!(f, "max_stream_age = {}", quoted(&self.max_stream_age.to_string()))?;
         writeln!(f, "log = {}", quoted(&self.log.to_string()))?;

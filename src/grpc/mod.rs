@@ -7,13 +7,18 @@ pub mod client;
 mod codec;
 mod intake;
 pub mod status;
+pub mod web;
 
 use std::{io, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic::{body::Body, codec::CompressionEncoding, transport::Server};
 use tonic_health::ServingStatus;
-use tower::util::MapRequestLayer;
+use tonic_web::GrpcWebLayer;
+use tower::{
+    ServiceBuilder,
+    util::{MapRequestLayer, option_layer},
+};
 use tracing::{info, warn};
 
 use self::{
@@ -24,6 +29,7 @@ use self::{
         admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
         workers_server::WorkersServer,
     },
+    web::WebOrigin,
 };
 use crate::{
     broker::Broker,
@@ -62,12 +68,21 @@ pub enum ServeError {
     Listener(#[from] io::Error),
 }
 
+/// How to serve.
+#[derive(Debug, Clone, Default)]
+pub struct Serving {
+    /// How long streams get to move elsewhere when the server stops.
+    pub grace: Duration,
+    /// Which pages may speak gRPC-Web; none: nobody speaks it.
+    pub web_origins: Vec<WebOrigin>,
+}
+
 /// Serves on `listener` until `stop` is ready; then tells every stream to go elsewhere within
 /// `grace`, still serving, and returns some seconds after that at the latest, whatever clients do.
 pub async fn serve(
     broker: Broker,
     listener: TcpListener,
-    grace: Duration,
+    Serving { grace, web_origins }: Serving,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
@@ -76,7 +91,12 @@ pub async fn serve(
     let (close, closed) = oneshot::channel::<()>();
     let connections = accept::connections(listener, accept::Bounds::default());
     let intake = Intake::default();
+    let web = (!web_origins.is_empty()).then(|| {
+        ServiceBuilder::new().layer(web::cors(web_origins)).layer(GrpcWebLayer::new()).into_inner()
+    });
     let server = Server::builder()
+        .accept_http1(web.is_some())
+        .layer(option_layer(web))
         .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
             request.map(|body| intake.bound(body))
         }))

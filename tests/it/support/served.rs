@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tidings::{broker::Broker, grpc::serve};
+use tidings::{
+    broker::Broker,
+    grpc::{Serving, serve},
+};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -20,7 +23,9 @@ impl Served {
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(async move {
             let stop = async { stopped.await.unwrap_or_default() };
-            serve(broker, listener, grace, stop).await.expect("served");
+            serve(broker, listener, Serving { grace, ..Serving::default() }, stop)
+                .await
+                .expect("served");
         });
         Served { address, stop, done }
     }
