@@ -7,6 +7,10 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{
     holds_within,
@@ -24,8 +28,7 @@ pub(crate) const ALL: [Kind; 3] = [Kind::Envoy, Kind::Nginx, Kind::Haproxy];
 
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    /// Envoy's statistics.
-    pub(crate) admin: SocketAddr,
+    admin: SocketAddr,
     process: Process,
     _folder: TempDir,
 }
@@ -72,10 +75,30 @@ impl Proxy {
         std::fs::write(&config, text).expect("written");
         let process = Process::start(kind.command(&config, folder.path()));
         let proxy = Proxy { address, admin, process, _folder: folder };
-        let listens = || async { tokio::net::TcpStream::connect(address).await.is_ok() };
+        let listens = || async { TcpStream::connect(address).await.is_ok() };
         let listens = holds_within(PATIENCE, listens).await;
         assert!(listens, "{kind:?} does not listen:\n{}", proxy.process.output());
+        if kind == Kind::Envoy {
+            // It takes calls before it has asked its brokers how they are, and resets some then.
+            let well = || async {
+                proxy.admin("/clusters").await.matches("health_flags::healthy").count() == 2
+            };
+            assert!(holds_within(PATIENCE, well).await, "{}", proxy.process.output());
+        }
         proxy
+    }
+
+    /// A page of Envoy's own.
+    pub(crate) async fn admin(&self, page: &str) -> String {
+        let Ok(mut stream) = TcpStream::connect(self.admin).await else { return String::new() };
+        let ask = format!("GET {page} HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let asked = async {
+            stream.write_all(ask.as_bytes()).await?;
+            stream.read_to_string(&mut answer).await
+        };
+        drop(asked.await);
+        answer
     }
 }
 
