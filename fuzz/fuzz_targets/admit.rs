@@ -17,7 +17,9 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(event) => {
             let again = proto::Event::decode(event.encoded().clone()).expect("readable");
             assert_eq!(&again, event.message());
-            assert_eq!(&admit(again.clone(), &defaults).expect("admitted twice"), &event);
+            // Not byte for byte: extensions stand in no order.
+            let twice = admit(again.clone(), &defaults).expect("admitted twice");
+            assert_eq!(twice.message(), event.message());
             for shown in [view::json(again.clone()), view::metadata(again)].into_iter().flatten() {
                 let frame = proto::SubscribeResponse { events: vec![shown], control: None };
                 let bytes = frame.encode_to_vec();

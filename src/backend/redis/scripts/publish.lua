@@ -6,9 +6,14 @@
 --       8 the bridge's channel, then a message for it per event
 -- Returns: first sequence and publish time; or, where the view is stale or the topic damaged,
 --          nothing; OUTOFORDER where the stream takes nothing at that place
+-- Enough to count with; `whole`, which asks for our own spelling, costs a tenth of the whole script.
+local function count(text)
+  local number = tonumber(text or '')
+  if number and number >= 0 and number < 2 ^ 53 and number % 1 == 0 then return number end
+end
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'version', 'last', 'clock', 'grown', 'widest')
 if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] then return false end
-local reached, clock = whole(m[3]), whole(m[4])
+local reached, clock = count(m[3]), count(m[4])
 if not (reached and clock) then return false end
 local t = redis.call('TIME')
 local us = math.max(tonumber(t[1]) * 1000000 + tonumber(t[2]), clock)
@@ -17,7 +22,7 @@ local last = first + tonumber(ARGV[6]) - 1
 local id = ARGV[1] .. '-' .. string.format('%.0f', first)
 -- Never trims into another epoch's share, nor into the entry that holds the oldest event to keep:
 -- no entry of this life has more events than the widest.
-local widest = math.max(whole(m[6]) or 0, tonumber(ARGV[6]))
+local widest = math.max(count(m[6]) or 0, tonumber(ARGV[6]))
 local keep = first - tonumber(ARGV[4]) - widest
 local added
 if keep > 0 then
@@ -33,7 +38,7 @@ if type(added) == 'table' then
   end
   return added
 end
-local grown = (whole(m[5]) or 0) + #ARGV[7]
+local grown = (count(m[5]) or 0) + #ARGV[7]
 local bytes = tonumber(ARGV[5])
 if grown > bytes then
   -- Counted from the newest back, once for every quarter of the bound that was published.
