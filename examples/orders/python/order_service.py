@@ -55,7 +55,7 @@ def main() -> None:
         request = PublishRequest(topic=args.topic, events=[event(order, args.json)])
         (receipt,) = publish(addresses, request).receipts
         told = {"order_id": order.order_id, "sequence": receipt.position.sequence}
-        print(json.dumps(told), flush=True)
+        print(json.dumps(told, separators=(",", ":")), flush=True)
 
 
 def event(order: OrderPlaced, as_json: bool) -> Event:
