@@ -3,6 +3,15 @@
 
 mod check;
 mod fuzz;
+mod clients {
+    pub(crate) mod python;
+    pub(crate) mod typescript;
+}
+mod generate {
+    pub(crate) mod python;
+    pub(crate) mod typescript;
+}
+mod proto;
 mod redis;
 mod remedies;
 mod tools;
@@ -28,6 +37,10 @@ cargo xtask <command>
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
+  proto          lint proto/, and compare it with the last release: does it break anyone?
+  baseline       part of a release: from now on proto/ is compared with what it is now
+  generate       write what is generated from the .proto files and checked in
+  clients        install and build the clients, and say what runs their drivers and services
   setup          let git run hooks/pre-commit before each commit
 ";
 
@@ -44,6 +57,10 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(rest),
         "dev" => dev(rest),
         "redis" => redis::run(rest),
+        "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
+        "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
+        "generate" => no_more(rest).and_then(|()| generate()),
+        "clients" => no_more(rest).and_then(|()| clients()),
         "setup" => no_more(rest).and_then(|()| setup()),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
@@ -73,6 +90,30 @@ fn dev(flags: &[String]) -> Result<(), String> {
     succeed(&mut server)
 }
 
+fn generate() -> Result<(), String> {
+    let (tools, root) = (tools(), root());
+    generate::python::generate(&tools, &root.join("clients/python"))?;
+    generate::python::orders(&tools, &root.join("examples/orders/python"))?;
+    generate::typescript::generate(&tools, &root.join("clients/typescript"))?;
+    generate::typescript::orders(&tools, &root.join("examples/orders/typescript"))
+}
+
+fn clients() -> Result<(), String> {
+    use clients::{python, typescript};
+    let tools = tools();
+    python::prepare(&tools)?;
+    typescript::prepare(&tools)?;
+    for command in [
+        python::driver(&tools),
+        python::service(&tools),
+        typescript::driver(&tools),
+        typescript::service(&tools),
+    ] {
+        println!("{}", command.join(" "));
+    }
+    Ok(())
+}
+
 fn setup() -> Result<(), String> {
     succeed(Command::new("git").current_dir(root()).args(["config", "core.hooksPath", "hooks"]))?;
     println!("git runs hooks/pre-commit before each commit: format and tidy, about a second");
@@ -84,9 +125,14 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
 }
 
-/// Where cargo puts what it builds; what we install for tests lies beside it.
+/// Where cargo puts what it builds; what we install for tests lies there, too.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Where we install what is missing.
+fn tools() -> PathBuf {
+    target().join("tools")
 }
 
 fn cargo<const N: usize>(args: [&str; N]) -> Command {

