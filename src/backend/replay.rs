@@ -70,7 +70,12 @@ impl Replay {
             let Some(entry) = [next, page.last].into_iter().flatten().try_fold(entry, cut) else {
                 continue;
             };
-            self.entry(entry, told);
+            match self.bound {
+                Bound::Place(place) if is_later(&entry, place, page.last) => {
+                    self.lose(place, GapReason::EpochChanged, told);
+                }
+                Bound::Place(_) | Bound::Present { .. } => self.entry(entry, told),
+            }
             if self.is_done() {
                 return Progress::Done;
             }
@@ -222,6 +227,11 @@ fn cut(entry: Entry, place: Position) -> Option<Entry> {
     }
 }
 
+/// Whether it belongs to a life that began after the one in which `place` lies: the feed will tell it.
+fn is_later(entry: &Entry, place: Position, last: Option<Position>) -> bool {
+    last.is_some_and(|last| last.epoch != place.epoch && last.epoch == entry.epoch())
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -301,6 +311,15 @@ mod tests {
         );
         let place = Bound::Place(Position::new(1, 2));
         assert_eq!(run((2, 7), place, page((1, 2), vec![])).0, "gap 2-7>1-0 ?");
+    }
+
+    /// The feed is behind: it will tell the life that has begun, and nobody must hear it twice.
+    #[test]
+    fn a_life_that_began_after_the_bound_is_not_read() {
+        let began = || page((2, 3), vec![Entry::Fence { epoch: 2, created: true }, batch(2, 1, 3)]);
+        let place = Bound::Place(Position::new(1, 5));
+        assert_eq!(run((0, 0), place, began()), ("gap 0-0>1-5 ?".into(), Progress::Done));
+        assert_eq!(run((1, 4), place, began()), ("gap 1-4>1-5 1".into(), Progress::Done));
     }
 
     #[test]

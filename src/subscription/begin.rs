@@ -95,8 +95,9 @@ pub(super) async fn begin(
             }
         }
         Wanted::After(position) => {
-            if !position.is_beginning() && !place.has_reached(position) {
-                // The broker that told this position may be ahead of ours.
+            if !place.has_reached(position) {
+                // The broker that told this position may be ahead of ours: of a life that ours has
+                // not heard of, or of the end of the one that ours is in.
                 hub.check(topic).await?;
                 place = member.rejoin();
             }

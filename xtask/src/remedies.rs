@@ -250,7 +250,7 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "F10: a client that is ahead of the topic",
         file: "src/subscription/begin.rs",
-        with: "if !position.is_beginning() && !place.has_reached(position) {",
+        with: "if !place.has_reached(position) {",
         without: "if false {",
         test: "delivery_on_redis::a_client_that_comes_to_a_broker_that_is_behind_misses_and_repeats_nothing",
     },
