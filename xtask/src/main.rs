@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to a developer")]
 
 mod check;
+mod generate;
 mod redis;
 mod remedies;
 mod tools;
@@ -22,6 +23,8 @@ cargo xtask <command>
                  the long run: is an event ever lost in silence? (1000 faults, 2000000 events)
   remedies [--only TEXT]
                  does each test against a known failing sequence fail without its remedy?
+  generate [--check]
+                 write the clients' code of the API anew, or compare it with what is checked in
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         "test" | "ci" => no_more(rest).and_then(|()| check::run()),
         "trials" => trials::run(rest),
         "remedies" => remedies::run(rest),
+        "generate" => generate::run(rest),
         "dev" => dev(rest),
         "redis" => redis::run(rest),
         "setup" => no_more(rest).and_then(|()| setup()),

