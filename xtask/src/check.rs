@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, root, tools};
+use crate::{cargo, proto, root, target, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<(), String> {
     sum.check("format", &mut cargo(["fmt", "--all", "--check"]));
     let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
     sum.check("clippy", clippy.args(["--", "-D", "warnings"]));
+    sum.done("proto", proto::check(&target().join("tools")));
     sum.tests("tidy", &mut cargo(["test", "--locked", "--test", "tidy"]));
     sum.tests("unit tests", &mut cargo(["test", "--locked", "--workspace", "--lib", "--bins"]));
     sum.tests("doc tests", &mut cargo(["test", "--locked", "--doc"]));
@@ -49,6 +50,13 @@ impl Sum {
             Ok(status) if status.success() => end(name, begun),
             Ok(status) => self.fail(name, &status.to_string()),
             Err(error) => self.fail(name, &error.to_string()),
+        }
+    }
+
+    fn done(&mut self, name: &str, done: Result<(), String>) {
+        match done {
+            Ok(()) => println!("== {name}: done"),
+            Err(why) => self.fail(name, &why),
         }
     }
 
