@@ -71,7 +71,9 @@ impl Replay {
                 continue;
             };
             match self.bound {
-                Bound::Place(place) if is_later(&entry, place, page.last) => {
+                Bound::Place(place)
+                    if entry.epoch() != self.at.epoch && is_later(&entry, place, page.last) =>
+                {
                     self.lose(place, GapReason::EpochChanged, told);
                 }
                 Bound::Place(_) | Bound::Present { .. } => self.entry(entry, told),
