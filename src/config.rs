@@ -97,8 +97,8 @@ pub struct Flags {
     #[arg(long, env = "TIDINGS_INSECURE", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub insecure: Option<bool>,
-    /// Pages that may speak gRPC-Web: local, or origins such as https://shop.example, with commas
-    /// between; nothing: none [default: local, where only this machine can connect].
+    /// Pages that may speak gRPC-Web: local, or origins as browsers name them, with commas between;
+    /// nothing: none [default: local, where only this machine can connect].
     #[arg(long, env = "TIDINGS_WEB_ORIGINS", value_name = "LIST")]
     pub web_origins: Option<String>,
     /// How long clients get to move elsewhere when the server stops [default: 5s].
