@@ -2,11 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to a developer")]
 
 mod check;
+mod clients;
 mod fuzz;
-mod clients {
-    pub(crate) mod python;
-    pub(crate) mod typescript;
-}
 mod generate;
 mod proto;
 mod redis;
@@ -58,7 +55,7 @@ fn main() -> ExitCode {
         "redis" => redis::run(rest),
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
-        "clients" => no_more(rest).and_then(|()| clients()),
+        "clients" => no_more(rest).and_then(|()| clients::run()),
         "setup" => no_more(rest).and_then(|()| setup()),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
@@ -86,22 +83,6 @@ fn dev(flags: &[String]) -> Result<(), String> {
         server.env("TIDINGS_LOG", "info,tidings=debug");
     }
     succeed(&mut server)
-}
-
-fn clients() -> Result<(), String> {
-    use clients::{python, typescript};
-    let tools = tools();
-    python::prepare(&tools)?;
-    typescript::prepare(&tools)?;
-    for command in [
-        python::driver(&tools),
-        python::service(&tools),
-        typescript::driver(&tools),
-        typescript::service(&tools),
-    ] {
-        println!("{}", command.join(" "));
-    }
-    Ok(())
 }
 
 fn setup() -> Result<(), String> {

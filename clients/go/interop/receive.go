@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -44,6 +45,9 @@ func receive(channel *grpc.ClientConn, topic string, events uint64) error {
 			if err := say(opened{true}); err != nil {
 				return err
 			}
+		}
+		if gap := frame.GetGap(); gap != nil {
+			return fmt.Errorf("a gap after %d events: %v", sum.Events, gap)
 		}
 		if begun.IsZero() && len(frame.GetEvents()) > 0 {
 			begun, cpuBegun = time.Now(), cpu()

@@ -6,8 +6,8 @@ use std::{
     process::Command,
 };
 
-use super::{empty, protoc};
-use crate::{succeed, tools};
+use super::{bare_protoc, empty, protoc};
+use crate::{root, succeed, tools};
 
 /// The newest that has a program: those of 1.84 and 1.85 came without.
 const PLUGIN: (&str, &str) = ("protoc-gen-grpc-java", "1.83.1");
@@ -23,6 +23,15 @@ pub(crate) fn generate(tools: &Path, into: &Path) -> Result<(), String> {
     // Without javax.annotation.Generated, which Java has no longer.
     protoc.arg(format!("--grpc-java_out=@generated=omit:{}", java.display()));
     succeed(&mut protoc)
+}
+
+/// Writes `src/generated/java/shop/v1/Orders.java` below `into`.
+pub(crate) fn generate_orders(tools: &Path, into: &Path) -> Result<(), String> {
+    let java = into.join("src/generated/java");
+    empty(&java)?;
+    let mut protoc = bare_protoc(tools)?;
+    protoc.arg("-I").arg(root().join("examples/orders")).arg("orders.proto");
+    succeed(protoc.arg("--java_out").arg(&java))
 }
 
 /// The plugin, for this machine.

