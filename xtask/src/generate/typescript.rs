@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use super::python::{PROTOS, google_protos, protoc};
+use super::{
+    PROTOS,
+    python::{google_protos, protoc},
+};
 use crate::{clients, root, succeed};
 
 /// The newest that runs on Node 20. It may be older than the runtime, never newer.
