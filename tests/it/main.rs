@@ -27,6 +27,7 @@ mod hostile_clients;
 mod hostile_redis;
 mod hostile_redis_keys;
 mod hub;
+mod interop;
 mod live;
 mod mesh;
 mod orders;

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, proto, root, target, tools};
+use crate::{cargo, clients, generate, proto, root, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -21,11 +21,15 @@ pub(crate) fn run() -> Result<(), String> {
     sum.check("format", &mut cargo(["fmt", "--all", "--check"]));
     let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
     sum.check("clippy", clippy.args(["--", "-D", "warnings"]));
-    sum.done("proto", proto::check(&target().join("tools")));
+    sum.done("proto", || proto::check(&crate::tools()));
+    sum.done("generated code", || generate::run(&["--check".into()]));
     sum.tests("tidy", &mut cargo(["test", "--locked", "--test", "tidy"]));
     sum.tests("unit tests", &mut cargo(["test", "--locked", "--workspace", "--lib", "--bins"]));
     sum.tests("doc tests", &mut cargo(["test", "--locked", "--doc"]));
     sum.check("examples", &mut cargo(["build", "--locked", "--examples", "--bins"]));
+    for client in clients::ALL {
+        sum.done(&format!("client for {}", client.language), || client.prepare(&crate::tools()));
+    }
     if root().join("tests/it/main.rs").exists() {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
         it.env("TIDINGS_GRPCURL", &tools.grpcurl).env("TIDINGS_PYTHON", &tools.python);
@@ -53,9 +57,10 @@ impl Sum {
         }
     }
 
-    fn done(&mut self, name: &str, done: Result<(), String>) {
-        match done {
-            Ok(()) => println!("== {name}: done"),
+    fn done(&mut self, name: &str, step: impl FnOnce() -> Result<(), String>) {
+        let begun = begin(name);
+        match step() {
+            Ok(()) => end(name, begun),
             Err(why) => self.fail(name, &why),
         }
     }

@@ -188,6 +188,20 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
+/// What `cargo xtask clients` made of a language: its interop `driver`, or its `service` of the
+/// orders story.
+pub(crate) fn client_program(language: &str, name: &str) -> Command {
+    let tools = beside_the_program().parent().unwrap().join("tools");
+    let path = tools.join("clients").join(language).join(name);
+    assert!(
+        path.is_file(),
+        "{} is not there: `cargo xtask clients` makes it, and `cargo xtask test` does so before the \
+         tests",
+        path.display()
+    );
+    Command::new(path)
+}
+
 /// A Python that has redis-py.
 pub(crate) fn python() -> PathBuf {
     if let Some(named) = std::env::var_os("TIDINGS_PYTHON") {
