@@ -181,7 +181,30 @@ pub fn unreadable(error: &prost::DecodeError) -> Status {
     let message = format!(
         "the request cannot be read: {told}: encode it as the .proto files say, and text in UTF-8"
     );
-    Told::new(&message).status(Reason::MessageInvalid)
+    let told = Told::new(&message);
+    match field(error) {
+        Some(field) => told.violation(field, "cannot be read"),
+        None => told,
+    }
+    .status(Reason::MessageInvalid)
+}
+
+/// The path of the field that cannot be read, without indices: the decoder keeps none. It names the
+/// innermost first, as `Event.id: PublishRequest.events: `, and only in its text.
+fn field(error: &prost::DecodeError) -> Option<String> {
+    let told = error.to_string();
+    let places = told.split(": ").skip(1).map_while(|part| {
+        let (message, field) = part.split_once('.')?;
+        let is_name =
+            |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_#".contains(c));
+        (is_name(message) && is_name(field)).then(|| field.trim_start_matches("r#"))
+    });
+    // As a violation of a field of this depth is no longer of use, so that the status stays small.
+    const DEPTH_MAX: usize = 8;
+    let mut path: Vec<_> = places.collect();
+    path.reverse();
+    path.truncate(DEPTH_MAX);
+    (!path.is_empty()).then(|| path.join("."))
 }
 
 /// Of all requests together more is on its way than the broker may hold.
