@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, clients, generate, proto, root, tools};
+use crate::{cargo, clients, deny, generate, proto, root, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<(), String> {
     sum.check("format", &mut cargo(["fmt", "--all", "--check"]));
     let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
     sum.check("clippy", clippy.args(["--", "-D", "warnings"]));
+    sum.done("dependencies", || deny::check(&crate::tools()));
     sum.done("proto", || proto::check(&crate::tools()));
     sum.done("generated code", || generate::run(&["--check".into()]));
     sum.tests("tidy", &mut cargo(["test", "--locked", "--test", "tidy"]));

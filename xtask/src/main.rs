@@ -3,6 +3,7 @@
 
 mod check;
 mod clients;
+mod deny;
 mod fuzz;
 mod generate;
 mod proto;
