@@ -145,13 +145,15 @@ pub fn subscribe(error: SubscribeError) -> Status {
 fn backend(error: BackendError) -> Status {
     let told = Told::new(&error);
     match error {
-        BackendError::Unavailable { .. } => {
-            told.retry(Duration::from_secs(1)).status(Reason::BackendUnavailable)
+        BackendError::Unavailable { cause } => told
+            .with("cause", cause)
+            .retry(Duration::from_secs(1))
+            .status(Reason::BackendUnavailable),
+        BackendError::Failover { cause } => {
+            told.with("cause", cause).retry(Duration::from_secs(1)).status(Reason::BackendFailover)
         }
-        BackendError::Failover { .. } => {
-            told.retry(Duration::from_secs(1)).status(Reason::BackendFailover)
-        }
-        BackendError::Full { .. } => told
+        BackendError::Full { cause } => told
+            .with("cause", cause)
             .quota("memory of the backend")
             .retry(Duration::from_secs(5))
             .status(Reason::BackendFull),
@@ -161,10 +163,17 @@ fn backend(error: BackendError) -> Status {
             .quota("bytes that wait to be stored on one topic")
             .retry(Duration::from_millis(100))
             .status(Reason::RateLimited),
-        BackendError::Timeout { .. } => told.status(Reason::BackendTimeout),
+        BackendError::Timeout { after } => told
+            .with("after_seconds", after.as_secs_f64())
+            .retry(Duration::from_secs(1))
+            .status(Reason::BackendTimeout),
         // Without RetryInfo: whether to send again, perhaps twice, is for the caller to decide.
-        BackendError::OutcomeUnknown { .. } => told.status(Reason::OutcomeUnknown),
-        BackendError::Refused { .. } => told.status(Reason::BackendRefused),
+        BackendError::OutcomeUnknown { cause } => {
+            told.with("cause", cause).status(Reason::OutcomeUnknown)
+        }
+        BackendError::Refused { cause } => {
+            told.precondition(&cause).with("cause", cause).status(Reason::BackendRefused)
+        }
     }
 }
 
@@ -282,6 +291,12 @@ impl Told {
 
     fn quota(mut self, subject: &str) -> Told {
         self.details.add_quota_failure_violation(subject, self.message.clone());
+        self
+    }
+
+    /// What an operator has to mend first.
+    fn precondition(mut self, description: &str) -> Told {
+        self.details.add_precondition_failure_violation("BACKEND", "redis", description);
         self
     }
 
