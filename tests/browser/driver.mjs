@@ -12,7 +12,7 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const CALL_MS = 40_000; // for a busy machine
+const CALL_MS = 30_000; // for a busy machine; less than the test waits for an answer
 // It is to speak to nobody but whom the test names.
 const QUIET = [
   "--disable-background-networking",

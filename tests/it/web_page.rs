@@ -244,6 +244,26 @@ async fn a_gap_is_shown_where_the_events_would_have_stood() {
     assert!(told[0].ends_with("missed in orders: epoch changed"), "{told:?}");
 }
 
+/// What docs/browsers.md says of HTTP/1.1: the seventh tab waits until another one stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_keeps_six_streams_to_one_broker() {
+    const TABS: usize = 6;
+    let site = Site::start().await;
+    let origin = site.origin("localhost");
+    let broker = Broker::program(&["--web-origins", &origin]).await;
+    let mut browser = Browser::start().await;
+    for tab in 0..TABS {
+        open(&mut browser, tab, &origin, broker.address(), "orders").await;
+        is_live(&mut browser, tab).await;
+    }
+    open(&mut browser, TABS, &origin, broker.address(), "orders").await;
+    browser.sees(TABS, "#state[data-state=lost]").await;
+    let told = browser.texts(TABS, "#listen-result").await;
+    assert!(told[0].contains("six other tabs hold streams"), "{told:?}");
+    browser.call(0, "click", json!(["role=button[name=\"Stop\"]"])).await;
+    is_live(&mut browser, TABS).await;
+}
+
 /// Light and dark, empty and full.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_accessible() {

@@ -42,8 +42,10 @@ const PASSING = [
   Code.Canceled,
 ];
 const RETRY_MS = { first: 250, longest: 5_000 };
-/** For the first frame; the silence that may follow is told in it. */
+/** For the first frame; how long silence may last after that is told in it. */
 const OPEN_WITHIN_MS = 10_000;
+const NEVER_OPENED =
+  "no answer came: when six other tabs hold streams, a browser keeps no connection for this one";
 
 /** Until `stop` is aborted, or an error that would only come again: that one is thrown. */
 export async function follow(calls: Calls, wanted: Wanted, listener: Listener, stop: AbortSignal) {
@@ -52,13 +54,15 @@ export async function follow(calls: Calls, wanted: Wanted, listener: Listener, s
     const silence = new Silence();
     let why: ConnectError;
     try {
-      silence.mayLast(OPEN_WITHIN_MS);
+      silence.mayLast(OPEN_WITHIN_MS, NEVER_OPENED);
       const signal = AbortSignal.any([stop, silence.tooLong]);
       for await (const frame of calls.subscribe(place.request(wanted), { signal })) {
+        if (stop.aborted) return;
         if (frame.control.case === "opened") {
           failures = 0;
           const { heartbeatInterval } = frame.control.value;
-          silence.mayLast(2 * (heartbeatInterval ? durationMs(heartbeatInterval) : 15_000));
+          const interval = heartbeatInterval ? durationMs(heartbeatInterval) : wanted.heartbeatMs;
+          silence.mayLast(2 * interval, "the broker fell silent");
         }
         silence.heard();
         place.take(frame);
@@ -136,26 +140,27 @@ class Place {
 /** A connection may die without a word. A broker says something at every heartbeat at the latest. */
 class Silence {
   readonly #ended = new AbortController();
-  #bound = 0;
+  #bound = { ms: 0, why: "" };
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   get tooLong(): AbortSignal {
     return this.#ended.signal;
   }
 
-  mayLast(ms: number) {
-    this.#bound = ms;
+  mayLast(ms: number, why: string) {
+    this.#bound = { ms, why };
     this.heard();
   }
 
   heard() {
+    const { ms, why } = this.#bound;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.end(), this.#bound);
+    this.#timer = setTimeout(() => this.end(new ConnectError(why, Code.DeadlineExceeded)), ms);
   }
 
-  end() {
+  end(why?: ConnectError) {
     clearTimeout(this.#timer);
-    this.#ended.abort();
+    this.#ended.abort(why);
   }
 }
 

@@ -1,8 +1,10 @@
-/** A page that listens to a topic and publishes on it. What it does is said by its address, too:
- *  `?broker=http://127.0.0.1:7070&topic=orders&heartbeat=15`. */
+/**
+ * A page that listens to a topic and publishes on it. Its address may say where and what:
+ * `?broker=http://127.0.0.1:7070&topic=orders&heartbeat=15`.
+ */
 import { Broker, Code, ConnectError, createClient, errorDetails } from "@tidings/client";
 import { transport } from "@tidings/client/web";
-import { follow, type Calls } from "./follow.js";
+import { follow, type Calls, type Listener } from "./follow.js";
 import { KINDS, write } from "./payload.js";
 import "./style.css";
 import { EventList, element, fill, Problem, State } from "./view.js";
@@ -40,22 +42,22 @@ async function listen() {
   events.clear();
   stop.disabled = false;
   state.show("connecting", "Connecting…");
-  const wanted = { topics: [pattern.value], heartbeatMs };
   let heartbeats = 0;
+  const listener: Listener = {
+    opened(opened) {
+      listenProblem.clear();
+      state.show("live", `Live at broker ${opened.brokerId.slice(-8)}`);
+    },
+    event: (event) => events.event(event),
+    gap: (gap) => events.gap(gap),
+    heartbeat: (backendIsDown) => state.heartbeat(++heartbeats, backendIsDown),
+    lost(why, retryInMs) {
+      state.show("lost", `Reconnecting in ${(retryInMs / 1000).toFixed(1)} s`);
+      listenProblem.show(why, isUnreachable(why) ? UNREACHABLE : why.rawMessage);
+    },
+  };
   try {
-    await follow(calls(), wanted, {
-      opened(opened) {
-        listenProblem.clear();
-        state.show("live", `Live at broker ${opened.brokerId.slice(0, 8)}`);
-      },
-      event: (event) => events.event(event),
-      gap: (gap) => events.gap(gap),
-      heartbeat: (backendIsDown) => state.heartbeat(++heartbeats, backendIsDown),
-      lost(why, retryInMs) {
-        state.show("lost", `Reconnecting in ${(retryInMs / 1000).toFixed(1)} s`);
-        listenProblem.show(why, isUnreachable(why) ? UNREACHABLE : why.rawMessage);
-      },
-    }, signal);
+    await follow(calls(), { topics: [pattern.value], heartbeatMs }, listener, signal);
   } catch (error) {
     if (signal.aborted) return;
     listenProblem.show(error);
@@ -97,8 +99,9 @@ async function publish() {
 /** Only an error with a reason of a broker says that nothing was stored. */
 function said(error: ConnectError): string {
   const { reason } = errorDetails(error);
-  const unknown = reason === "" || reason === "OUTCOME_UNKNOWN";
-  return (isUnreachable(error) ? UNREACHABLE : error.rawMessage) + (unknown ? "; it may be stored or not" : "");
+  const isUnknown = reason === "" || reason === "OUTCOME_UNKNOWN";
+  const why = isUnreachable(error) ? UNREACHABLE : error.rawMessage;
+  return isUnknown ? `${why}; it may be stored or not` : why;
 }
 
 fill(kind, KINDS.map(({ name }) => name));

@@ -1,6 +1,13 @@
 /** What is on the page. */
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, errorDetails, Gap_Reason, type Event, type Gap } from "@tidings/client";
+import {
+  Code,
+  ConnectError,
+  errorDetails,
+  Gap_Reason,
+  type Event,
+  type Gap,
+} from "@tidings/client";
 import { read } from "./payload.js";
 
 /** Older ones leave the page. */
@@ -73,7 +80,8 @@ export class EventList {
   }
 
   gap({ after, until, missed, reason }: Gap) {
-    const many = missed === undefined ? "Some events were" : missed === 1n ? "One event was" : `${missed} events were`;
+    const some = missed === undefined ? "Some events were" : `${missed} events were`;
+    const many = missed === 1n ? "One event was" : some;
     const why = Gap_Reason[reason]!.toLowerCase().replaceAll("_", " ");
     const where = until?.topic ?? after?.topic ?? "";
     this.#add(make("li", "gap", make("strong", "", `${many} missed`), ` in ${where}: ${why}`), "gap");
