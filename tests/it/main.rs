@@ -43,3 +43,4 @@ mod serving;
 mod support;
 mod trials;
 mod web;
+mod web_page;

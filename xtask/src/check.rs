@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, clients, deny, generate, proto, root, tools};
+use crate::{cargo, clients, deny, generate, page, proto, root, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -31,11 +31,12 @@ pub(crate) fn run() -> Result<(), String> {
     for client in clients::ALL {
         sum.done(&format!("client for {}", client.language), || client.prepare(&crate::tools()));
     }
+    sum.done("page", page::build);
     if root().join("tests/it/main.rs").exists() {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
         it.env("TIDINGS_GRPCURL", &tools.grpcurl).env("TIDINGS_PYTHON", &tools.python);
         it.env("TIDINGS_ENVOY", &tools.envoy).env("TIDINGS_NGINX", &tools.nginx);
-        it.env("TIDINGS_HAPROXY", &tools.haproxy);
+        it.env("TIDINGS_HAPROXY", &tools.haproxy).env("TIDINGS_CHROMIUM", &tools.chromium);
         sum.tests("integration tests, some take minutes", &mut it);
     }
     let mut doc = cargo(["doc", "--locked", "--no-deps", "--document-private-items"]);
