@@ -36,6 +36,7 @@ mod planted;
 mod program;
 mod readme;
 mod redis_addresses;
+mod redis_errors;
 mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
