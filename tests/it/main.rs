@@ -39,6 +39,7 @@ mod redis_addresses;
 mod redis_protocol;
 mod redis_races;
 mod serving;
+mod story;
 mod support;
 mod trials;
 mod web;

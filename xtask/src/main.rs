@@ -5,6 +5,7 @@ mod check;
 mod clients;
 mod fuzz;
 mod generate;
+mod orders;
 mod proto;
 mod redis;
 mod remedies;
@@ -36,6 +37,8 @@ cargo xtask <command>
   proto          lint proto/, and compare it with the last release: does it break anyone?
   baseline       part of a release: from now on proto/ is compared with what it is now
   clients        install and build the clients, and say what runs their drivers and services
+  orders [--orders N] [--through-envoy] [--kill-brokers] [--no-build]
+                 the story of examples/orders with everyone in it: who got what (10 orders)
   setup          let git run hooks/pre-commit before each commit
 ";
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
         "clients" => no_more(rest).and_then(|()| clients::run()),
+        "orders" => orders::run(rest),
         "setup" => no_more(rest).and_then(|()| setup()),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
