@@ -112,6 +112,14 @@ fn tools() -> PathBuf {
 
 fn cargo<const N: usize>(args: [&str; N]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` tells us of this package: build scripts, ring's for one, would see a change in it,
+    // and most of the server would be built anew at every turn between us and cargo itself.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
     cargo.current_dir(root()).args(args);
     cargo
 }
