@@ -41,6 +41,7 @@ mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
 mod serving;
+mod story;
 mod support;
 mod trials;
 mod web;
