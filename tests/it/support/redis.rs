@@ -199,6 +199,14 @@ impl RedisServer {
         }
     }
 
+    /// How often a command was called since the start.
+    pub(crate) async fn calls(&self, command: &str) -> u64 {
+        let head = format!("cmdstat_{command}:calls=");
+        let stats = self.info("commandstats").await;
+        let count = stats.lines().find_map(|line| line.strip_prefix(&head)?.split(',').next());
+        count.map_or(0, |count| count.parse().expect("a number of calls"))
+    }
+
     pub(crate) async fn publish(&self, channel: &str, payload: &[u8]) {
         let published = self.raw_command(&[b"PUBLISH", channel.as_bytes(), payload]).await;
         assert!(matches!(published, Ok(Reply::Integer(_))), "{published:?}");
