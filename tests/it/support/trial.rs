@@ -482,7 +482,8 @@ impl Stage {
                     proxy.set(Which::All, Direction::ToRedis, Mode::Delay(delay));
                     proxy.cut(Which::Sub);
                 }
-                millis(rng, 300..1300).await;
+                // About when the broker has read and not yet subscribed, if that is its order.
+                millis(rng, 600..1100).await;
                 let topic = self.busy + self.quiet;
                 self.quiet = (self.quiet + 1) % (self.topics.len() - self.busy);
                 self.publish_at(broker, topic, 1, traffic).await;
