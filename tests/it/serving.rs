@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tidings::{
     grpc::client::{AdminClient, BrokerClient},
     proto::{self, subscribe_response::Control},
 };
 use tokio::time::Instant;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
     in_process::{event, in_memory, publish_each, request},
+    raw::{Answer, Raw},
     served::{Served, reason},
 };
 
@@ -54,13 +57,56 @@ async fn errors_have_a_reason_and_name_the_field() {
         client.subscribe(crate::support::in_process::request(&["a b"])).await.expect_err("refused");
     assert_eq!(reason(&status), "PATTERN_INVALID");
     let mut admin = AdminClient::new(served.channel().await);
-    let status = admin.list_topics(proto::ListTopicsRequest::default()).await.expect_err("off");
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "FEATURE_OFF"));
     let info = admin.get_server_info(proto::GetServerInfoRequest {}).await.expect("info");
     assert_eq!(
         (info.get_ref().backend.as_str(), info.get_ref().broker_id.as_str()),
         ("memory", "b1")
     );
+}
+
+/// Of everything that the API has.
+const BUILT: [&str; 3] = ["Admin.GetServerInfo", "Broker.Publish", "Broker.Subscribe"];
+
+/// What a status says is off.
+fn feature_off(status: &Status) -> String {
+    assert_eq!((status.code(), reason(status).as_str()), (Code::Unimplemented, "FEATURE_OFF"));
+    let details = status.get_error_details();
+    let metadata = &details.error_info().expect("a reason").metadata;
+    assert_eq!(metadata.len(), 1, "{metadata:?}");
+    metadata["feature"].clone()
+}
+
+#[tokio::test]
+async fn whatever_of_the_api_is_not_built_says_so() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    let files = FileDescriptorSet::decode(proto::DESCRIPTORS).expect("descriptors").file;
+    let ours = files.iter().filter(|file| file.package() == "tidings.v1");
+    let mut built = Vec::new();
+    for service in ours.flat_map(|file| &file.service) {
+        for method in &service.method {
+            let feature = format!("{}.{}", service.name(), method.name());
+            let path = format!("/tidings.v1.{}/{}", service.name(), method.name());
+            // A refusal of a method that streams to us may leave the connection unfinished.
+            match Raw::connect(served.address).await.call(&path, &[]).await {
+                Answer::Ended { status, .. } if status.code() == Code::Unimplemented => {
+                    assert_eq!(feature_off(&status), feature);
+                }
+                _ => built.push(feature),
+            }
+        }
+    }
+    built.sort_unstable();
+    assert_eq!(built, BUILT);
+
+    let mut client = BrokerClient::new(served.channel().await);
+    let request = proto::PublishRequest {
+        topic: "orders".into(),
+        events: vec![event(1)],
+        expected_last: Some(proto::Position::default()),
+        ..Default::default()
+    };
+    let status = client.publish(request).await.expect_err("refused");
+    assert_eq!(feature_off(&status), "Broker.Publish.expected_last");
 }
 
 #[tokio::test]
