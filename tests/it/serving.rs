@@ -122,7 +122,7 @@ async fn a_deadline_ends_a_stream() {
 }
 
 #[tokio::test]
-async fn health_and_reflection_answer() {
+async fn health_answers() {
     let served = Served::start(in_memory(), Duration::ZERO).await;
     let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel().await);
     for service in ["", "tidings.v1.Broker"] {
@@ -133,26 +133,43 @@ async fn health_and_reflection_answer() {
             tonic_health::pb::health_check_response::ServingStatus::Serving
         );
     }
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
-    let mut reflection = ServerReflectionClient::new(served.channel().await);
-    for symbol in
-        ["tidings.v1.Broker", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]
-    {
-        let asked = ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(MessageRequest::FileContainingSymbol(symbol.into())),
+}
+
+/// A module of this name has generated messages and a client: those of both versions are alike.
+macro_rules! reflection_answers {
+    ($served:expr, $version:ident) => {{
+        use tonic_reflection::pb::$version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
         };
-        let answers = reflection.server_reflection_info(tokio_stream::once(asked)).await;
-        let answer = answers.expect("answers").into_inner().message().await.expect("no error");
-        let answer = answer.expect("an answer").message_response;
-        assert!(
-            matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))),
-            "{symbol}: {answer:?}"
-        );
-    }
+        let mut reflection = ServerReflectionClient::new($served.channel().await);
+        let mut ask = async |request: MessageRequest| {
+            let message_request = Some(request);
+            let asked = ServerReflectionRequest { host: String::new(), message_request };
+            let answers = reflection.server_reflection_info(tokio_stream::once(asked)).await;
+            let answer = answers.expect("answers").into_inner().message().await.expect("no error");
+            answer.expect("an answer").message_response.expect("a response")
+        };
+        let list = ask(MessageRequest::ListServices(String::new())).await;
+        let MessageResponse::ListServicesResponse(list) = list else { panic!("{list:?}") };
+        let listed: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+        let version = concat!("grpc.reflection.", stringify!($version), ".ServerReflection");
+        for service in ["tidings.v1.Broker", "tidings.v1.Admin", "grpc.health.v1.Health", version] {
+            assert!(listed.iter().any(|name| name == service), "{service} is not in {listed:?}");
+            let file = ask(MessageRequest::FileContainingSymbol(service.into())).await;
+            let MessageResponse::FileDescriptorResponse(files) = file else {
+                panic!("{service}: {file:?}")
+            };
+            assert!(!files.file_descriptor_proto.is_empty(), "{service}");
+        }
+    }};
+}
+
+#[tokio::test]
+async fn reflection_answers_in_both_versions() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    reflection_answers!(served, v1);
+    reflection_answers!(served, v1alpha);
 }
 
 #[tokio::test]
