@@ -37,6 +37,7 @@ mod program;
 mod readme;
 mod redis_addresses;
 mod redis_group_commit;
+mod redis_errors;
 mod redis_protocol;
 mod redis_races;
 mod serving;
