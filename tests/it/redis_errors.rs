@@ -71,13 +71,15 @@ impl Scene {
         }
     }
 
-    /// Long enough for the broker to have looked after its connections.
+    /// For as long as it takes the broker to look after its connections: it keeps them.
     async fn lives_on(&self) {
         let begun = self.redis.calls("publish").await;
+        let subscribed = self.redis.calls("subscribe").await;
         eventually("the broker goes on to prove that redis lives", PATIENCE, || async {
-            self.redis.calls("publish").await >= begun + 3
+            self.redis.calls("publish").await >= begun + 4
         })
         .await;
+        assert_eq!(self.redis.calls("subscribe").await, subscribed, "it had to subscribe again");
     }
 
     /// What the subscriber is told up to an event, but for mere signs of life.
