@@ -280,6 +280,25 @@ async fn a_topic_is_attached_while_raw_clients_flood_another() {
     assert!(taking.await.unwrap() > 0);
 }
 
+/// A life is heard to begin, and is gone before it can be read.
+#[tokio::test]
+async fn a_life_that_ends_before_it_is_read_is_told_as_lost() {
+    let server = RedisServer::start(Persistence::None).await;
+    let proxy = FaultProxy::start(server.port()).await;
+    let mut broker = Broker::open_at(&proxy.url(), "a").await;
+    let elsewhere = Broker::open(&server, "b").await;
+    broker.attach(&orders(), &live()).await;
+    proxy.set(Which::Cmd, Direction::ToRedis, Mode::Delay(MOMENT / 2));
+    elsewhere.append(&orders(), "1").await;
+    server.flushall().await;
+    let told = broker.told_until(|told| matches!(told, Told::Lost(_))).await;
+    assert_eq!(gaps(&told)[0].missed, None, "nobody knows how much it was");
+    proxy.heal();
+    elsewhere.append(&orders(), "2").await;
+    let told = broker.told_until_event("2").await;
+    assert_eq!((gaps(&told), ids(&told)), (vec![], vec!["2".to_owned()]), "told once");
+}
+
 #[tokio::test]
 async fn who_asks_for_a_comparison_is_told_of_a_life_that_was_missed() {
     let server = RedisServer::start(Persistence::None).await;

@@ -311,6 +311,13 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_group_commit::what_has_waited_too_long_to_be_stored_is_refused_and_not_stored",
     },
     Remedy {
+        against: "a life that ends before it is read",
+        file: SYNC,
+        with: "                        Why::Live { heard } => known.lock().leave(heard),\n",
+        without: "                        Why::Live { .. } => false,\n",
+        test: "redis_races::a_life_that_ends_before_it_is_read_is_told_as_lost",
+    },
+    Remedy {
         against: "a page of another life than the open named",
         file: SYNC,
         with: "if known.lock().has_left(last.epoch) {",

@@ -394,10 +394,19 @@ impl Known {
         if let Some(before) = before
             && told.is_some_and(|told| told.epoch != before)
         {
-            self.left.truncate(LIVES_LEFT_MAX - 1);
-            self.left.push_front(before);
+            self.leave(before);
         }
         self.told = told;
+    }
+
+    /// The feed goes on from this life to another one, or to none. False where it had before.
+    pub(super) fn leave(&mut self, epoch: u64) -> bool {
+        let leaves = !self.has_left(epoch);
+        if leaves {
+            self.left.truncate(LIVES_LEFT_MAX - 1);
+            self.left.push_front(epoch);
+        }
+        leaves
     }
 
     /// Whether the feed went on from this life to another one. It does not come back: where Redis

@@ -97,7 +97,13 @@ impl Sync {
                 // whether it follows.
                 (Some(_), None) if self.why == Why::Check => return Ok(()),
                 (Some(told), None) => {
-                    let unseen = self.why == Why::Reconnect { births_changed: true };
+                    // Lives may have come and gone while nobody listened, or one that was heard to
+                    // begin is gone before it was read.
+                    let unseen = match self.why {
+                        Why::Reconnect { births_changed } => births_changed,
+                        Why::Live { heard } => known.lock().leave(heard),
+                        Why::Attach | Why::Check => false,
+                    };
                     if !told.is_beginning() || unseen {
                         let gap = Gap::between(told, Position::BEGINNING, GapReason::EpochChanged);
                         self.lost(Gap { missed: None, ..gap }).await;
