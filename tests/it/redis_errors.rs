@@ -203,6 +203,7 @@ async fn a_redis_that_is_busy_with_a_script_is_unavailable() {
         scene.is_refused("orders", Code::Unavailable, "BACKEND_UNAVAILABLE", "BUSY").await;
     }
     scene.redis.command(&["SCRIPT", "KILL"]).await;
+    scene.redis.ready().await;
     nothing_was_lost(&scene.goes_on().await);
 }
 
