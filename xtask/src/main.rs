@@ -8,6 +8,7 @@ mod generate;
 mod proto;
 mod redis;
 mod remedies;
+mod toolchains;
 mod tools;
 mod trials;
 
