@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, clients, generate, proto, root, tools};
+use crate::{cargo, clients, deny, generate, page, proto, root, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<(), String> {
     sum.check("format", &mut cargo(["fmt", "--all", "--check"]));
     let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
     sum.check("clippy", clippy.args(["--", "-D", "warnings"]));
+    sum.done("dependencies", || deny::check(&crate::tools()));
     sum.done("proto", || proto::check(&crate::tools()));
     sum.done("generated code", || generate::run(&["--check".into()]));
     sum.tests("tidy", &mut cargo(["test", "--locked", "--test", "tidy"]));
@@ -31,11 +32,12 @@ pub(crate) fn run() -> Result<(), String> {
     for client in clients::ALL {
         sum.done(&format!("client for {}", client.language), || client.prepare(&crate::tools()));
     }
+    sum.done("page", page::build);
     if root().join("tests/it/main.rs").exists() {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
         it.env("TIDINGS_GRPCURL", &tools.grpcurl).env("TIDINGS_PYTHON", &tools.python);
         it.env("TIDINGS_ENVOY", &tools.envoy).env("TIDINGS_NGINX", &tools.nginx);
-        it.env("TIDINGS_HAPROXY", &tools.haproxy);
+        it.env("TIDINGS_HAPROXY", &tools.haproxy).env("TIDINGS_CHROMIUM", &tools.chromium);
         sum.tests("integration tests, some take minutes", &mut it);
     }
     let mut doc = cargo(["doc", "--locked", "--no-deps", "--document-private-items"]);

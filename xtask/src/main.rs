@@ -3,8 +3,10 @@
 
 mod check;
 mod clients;
+mod deny;
 mod fuzz;
 mod generate;
+mod page;
 mod proto;
 mod redis;
 mod remedies;
@@ -32,6 +34,7 @@ cargo xtask <command>
   generate [--check]
                  write the clients' code of the API anew, or compare it with what is checked in
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
+  page [--build] run a broker on memory, and the page of examples/web to try it with; or only build it
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
   proto          lint proto/, and compare it with the last release: does it break anyone?
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(rest),
         "generate" => generate::run(rest),
         "dev" => dev(rest),
+        "page" => page::run(rest),
         "redis" => redis::run(rest),
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),

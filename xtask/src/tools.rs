@@ -19,6 +19,7 @@ pub(crate) struct Tools {
     pub(crate) envoy: PathBuf,
     pub(crate) nginx: PathBuf,
     pub(crate) haproxy: PathBuf,
+    pub(crate) chromium: PathBuf,
 }
 
 /// The last carries the real Envoy.
@@ -37,13 +38,15 @@ pub(crate) fn install() -> Result<Tools, String> {
     let grpcurl = grpcurl(&tools, &python)?;
     let (nginx, haproxy) = (debian("nginx", "nginx 1.22")?, debian("haproxy", "HAProxy 2.6")?);
     let envoy = tools.join("venv/bin/envoy");
+    let chromium = chromium()?;
     println!("   redis-server  {}", redis.display());
     println!("   python        {}", python.display());
     println!("   grpcurl       {}", grpcurl.display());
     println!("   envoy         {}", envoy.display());
     println!("   nginx         {}", nginx.display());
     println!("   haproxy       {}", haproxy.display());
-    Ok(Tools { grpcurl, python, envoy, nginx, haproxy })
+    println!("   chromium      {}", chromium.display());
+    Ok(Tools { grpcurl, python, envoy, nginx, haproxy, chromium })
 }
 
 pub(crate) fn redis_server() -> Result<PathBuf, String> {
@@ -77,6 +80,18 @@ fn debian(program: &str, what: &str) -> Result<PathBuf, String> {
         apt(&["update"]).and_then(|()| apt(&install)).map_err(|why| format!("{why}\n{how}"))?;
     }
     found().ok_or(how)
+}
+
+/// Not every system has it on the PATH, or under this name.
+fn chromium() -> Result<PathBuf, String> {
+    if let Some(named) = env::var_os("TIDINGS_CHROMIUM") {
+        return Ok(named.into());
+    }
+    if let Some(found) = ["chromium-browser", "google-chrome"].into_iter().find_map(on_path) {
+        return Ok(found);
+    }
+    debian("chromium", "Chromium or Chrome 123 or newer")
+        .map_err(|how| format!("{how}, or name one in TIDINGS_CHROMIUM"))
 }
 
 fn python(tools: &Path) -> Result<PathBuf, String> {

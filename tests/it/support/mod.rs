@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod faulty;
 pub(crate) mod history;

@@ -66,6 +66,12 @@ impl Process {
         }
     }
 
+    /// Writes a line of input, with more to come.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        drop(input.write_all(format!("{line}\n").as_bytes()));
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -183,6 +183,15 @@ impl RedisServer {
         self.command(&[&["DEL"], keys].concat()).await;
     }
 
+    /// Each key onto its copy, with nothing in between: a hash and a stream that do not fit each
+    /// other would be noticed for that alone.
+    pub(crate) async fn copy_together(&self, keys: &[String; 2], copies: &[String; 2]) {
+        let script = "for n = 1, 3, 2 do redis.call('COPY', KEYS[n], KEYS[n + 1], 'REPLACE') end";
+        let [key, second_key] = keys;
+        let [copy, second_copy] = copies;
+        self.command(&["EVAL", script, "4", key, copy, second_key, second_copy]).await;
+    }
+
     pub(crate) async fn info(&self, section: &str) -> String {
         match self.command(&["INFO", section]).await {
             Reply::Text(text) => text,

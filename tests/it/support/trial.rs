@@ -463,13 +463,9 @@ impl Stage {
                 let topic = &self.topics[rng.usize(..self.busy)];
                 let keys = ["m", "s"].map(|part| format!("td:{{{topic}}}:{part}"));
                 let copies = keys.clone().map(|key| format!("copy:{key}"));
-                for (key, copy) in keys.iter().zip(&copies) {
-                    self.redis.command(&["COPY", key, copy, "REPLACE"]).await;
-                }
+                self.redis.copy_together(&keys, &copies).await;
                 millis(rng, 300..1000).await;
-                for (key, copy) in keys.iter().zip(&copies) {
-                    self.redis.command(&["COPY", copy, key, "REPLACE"]).await;
-                }
+                self.redis.copy_together(&copies, &keys).await;
             }
             Fault::SecondLife => {
                 harm = Harm::Loss(1);
