@@ -97,7 +97,10 @@ pub fn publish(error: PublishError) -> Status {
             .with("limit", limit)
             .violation(format!("events[{index}]"), "is too large")
             .status(Reason::EventTooLarge),
-        PublishError::FeatureOff { what } => told.with("feature", what).status(Reason::FeatureOff),
+        PublishError::FeatureOff { field } => told
+            .with("feature", format!("Broker.Publish.{field}"))
+            .violation(field, "is not built yet")
+            .status(Reason::FeatureOff),
         PublishError::Backend(error) => backend(error),
     }
 }
@@ -235,7 +238,7 @@ pub fn unfinished(within: Duration) -> Status {
     Told::new(&message).status(Reason::RequestUnfinished)
 }
 
-/// The call is part of the API and not of this broker.
+/// The call, as `Service.Method`, is part of the API and not of this broker.
 pub fn feature_off(feature: &'static str) -> Status {
     let message = format!("{feature} is not built yet: this broker serves Publish and Subscribe");
     Told::new(&message).with("feature", feature).status(Reason::FeatureOff)

@@ -6,6 +6,7 @@ mod clients;
 mod deny;
 mod fuzz;
 mod generate;
+mod orders;
 mod page;
 mod proto;
 mod redis;
@@ -40,6 +41,8 @@ cargo xtask <command>
   proto          lint proto/, and compare it with the last release: does it break anyone?
   baseline       part of a release: from now on proto/ is compared with what it is now
   clients        install and build the clients, and say what runs their drivers and services
+  orders [--orders N] [--through-envoy] [--kill-brokers] [--no-build]
+                 the story of examples/orders with everyone in it: who got what (10 orders)
   setup          let git run hooks/pre-commit before each commit
 ";
 
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
         "clients" => no_more(rest).and_then(|()| clients::run()),
+        "orders" => orders::run(rest),
         "setup" => no_more(rest).and_then(|()| setup()),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
@@ -113,6 +117,14 @@ fn tools() -> PathBuf {
 
 fn cargo<const N: usize>(args: [&str; N]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` tells us of this package: build scripts, ring's for one, would see a change in it,
+    // and most of the server would be built anew at every turn between us and cargo itself.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
     cargo.current_dir(root()).args(args);
     cargo
 }

@@ -190,6 +190,13 @@ const REMEDIES: &[Remedy] = &[
         test: "live::a_half_open_command_path_is_noticed",
     },
     Remedy {
+        against: "U5: away since it was noticed",
+        file: "src/backend/redis/reach.rs",
+        with: "self.heard_us.load(Ordering::Relaxed)",
+        without: "micros(SystemTime::now())",
+        test: "live::a_half_open_path_is_noticed",
+    },
+    Remedy {
         against: "U6: a rollback where nobody publishes",
         file: SYNC,
         with: "            let opened =\n                self.session.open(",
@@ -309,6 +316,13 @@ const REMEDIES: &[Remedy] = &[
         with: "if known.lock().has_left(last.epoch) {",
         without: "if false {",
         test: "redis_races::a_life_that_was_left_does_not_come_back",
+    },
+    Remedy {
+        against: "a sign of life that a Redis refuses that cannot save",
+        file: "src/backend/redis/connection.rs",
+        with: "redis::cmd(\"ECHO\")",
+        without: "redis::cmd(\"PING\")",
+        test: "redis_errors::a_redis_that_cannot_save_refuses",
     },
 ];
 

@@ -37,7 +37,7 @@ pub(crate) fn install() -> Result<Tools, String> {
     let python = python(&tools)?;
     let grpcurl = grpcurl(&tools, &python)?;
     let (nginx, haproxy) = (debian("nginx", "nginx 1.22")?, debian("haproxy", "HAProxy 2.6")?);
-    let envoy = tools.join("venv/bin/envoy");
+    let envoy = envoy(&python);
     let chromium = chromium()?;
     println!("   redis-server  {}", redis.display());
     println!("   python        {}", python.display());
@@ -94,10 +94,15 @@ fn chromium() -> Result<PathBuf, String> {
         .map_err(|how| format!("{how}, or name one in TIDINGS_CHROMIUM"))
 }
 
-fn python(tools: &Path) -> Result<PathBuf, String> {
+/// A Python with redis-py; beside it lies Envoy.
+pub(crate) fn python(tools: &Path) -> Result<PathBuf, String> {
     let venv = tools.join("venv");
     virtual_environment(&venv, &PACKAGES.map(Into::into))?;
     Ok(venv.join("bin/python"))
+}
+
+pub(crate) fn envoy(python: &Path) -> PathBuf {
+    python.with_file_name("envoy")
 }
 
 /// A Python of our own at `venv`, with what `wanted` says to pip: built anew when that changes.

@@ -9,6 +9,7 @@ pub(crate) mod history;
 pub(crate) mod in_process;
 pub(crate) mod mesh;
 pub(crate) mod naive;
+pub(crate) mod orders;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;

@@ -182,18 +182,6 @@ pub(crate) fn tidings(arguments: &[&str]) -> Command {
     command
 }
 
-/// A built example. `cargo test` builds them all; `cargo test --test it` does not.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let path = beside_the_program().join("examples").join(name);
-    assert!(
-        path.is_file(),
-        "{} is not built: `cargo build --examples` builds it, and `cargo xtask test` does so before \
-         the tests",
-        path.display()
-    );
-    path
-}
-
 /// What `cargo xtask clients` made of a language: its interop `driver`, or its `service` of the
 /// orders story.
 pub(crate) fn client_program(language: &str, name: &str) -> Command {
