@@ -21,6 +21,7 @@ mod delivery_on_redis;
 mod errors;
 mod faults;
 mod faulty_path;
+mod first_programs;
 mod hostile;
 mod hostile_bytes;
 mod hostile_clients;

@@ -267,15 +267,15 @@ fn no_base64(command: &str, seen: &str) {
 
 fn parts(page: &str) -> Vec<Part> {
     let mut parts = Vec::new();
-    for (kind, block) in blocks(page) {
-        if kind != "console" {
-            let name = block.lines().next().and_then(|line| line.strip_prefix("# "));
+    for block in blocks(page) {
+        if block.kind != "console" {
+            let name = block.text.lines().next().and_then(|line| line.strip_prefix("# "));
             if let Some(name) = name.and_then(|line| line.split([',', ' ']).next()) {
-                parts.push(Part::File { name: name.to_owned(), text: block.clone() });
+                parts.push(Part::File { name: name.to_owned(), text: block.text.clone() });
             }
             continue;
         }
-        for line in block.lines() {
+        for line in block.text.lines() {
             match (line.strip_prefix("$ "), parts.last_mut()) {
                 (Some(command), _) => {
                     parts.push(Part::Typed { command: command.to_owned(), shown: String::new() });
@@ -291,33 +291,47 @@ fn parts(page: &str) -> Vec<Part> {
     parts
 }
 
-/// The fenced blocks of a page, each with its language.
-fn blocks(page: &str) -> Vec<(String, String)> {
+/// A fenced block of a page.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    /// Its language.
+    pub(crate) kind: String,
+    /// The last line before it that says something.
+    pub(crate) before: String,
+    pub(crate) text: String,
+}
+
+pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut open: Option<(String, String)> = None;
+    let mut open: Option<Block> = None;
+    let mut before = "";
     for line in page.lines() {
         match (&mut open, line.strip_prefix("```")) {
-            (None, Some(kind)) => open = Some((kind.to_owned(), String::new())),
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some((_, text)), None) => {
-                text.push_str(line);
-                text.push('\n');
+            (None, Some(kind)) => {
+                let (kind, before) = (kind.to_owned(), before.to_owned());
+                open = Some(Block { kind, before, text: String::new() });
             }
-            (None, None) => (),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) if line.is_empty() => (),
+            (None, None) => before = line,
         }
     }
     blocks
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
+pub(crate) enum Until {
     /// What was seen is all of it.
     End,
     /// More may come.
     Now,
 }
 
-fn looks_like(shown: &str, seen: &str, until: Until) -> bool {
+pub(crate) fn looks_like(shown: &str, seen: &str, until: Until) -> bool {
     let (shown, seen) = (loose(shown), loose(seen));
     let mut rest = seen.as_str();
     let pieces: Vec<_> = shown.split('…').collect();

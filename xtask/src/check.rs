@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<(), String> {
     sum.tests("tidy", &mut cargo(["test", "--locked", "--test", "tidy"]));
     sum.tests("unit tests", &mut cargo(["test", "--locked", "--workspace", "--lib", "--bins"]));
     sum.tests("doc tests", &mut cargo(["test", "--locked", "--doc"]));
+    sum.done("generators", || clients::generators(&crate::tools()));
     for client in clients::ALL {
         sum.done(&format!("client for {}", client.language), || client.prepare(&crate::tools()));
     }

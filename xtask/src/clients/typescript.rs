@@ -2,12 +2,13 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::{root, succeed, tools};
+use crate::{root, succeed, toolchains};
 
-pub(crate) fn prepare(_tools: &Path) -> Result<(), String> {
+pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
     // The service takes the client from where it lies: first the one, then the other.
     build("clients/typescript", "build:interop")?;
-    build("examples/orders/typescript", "build")
+    build("examples/orders/typescript", "build")?;
+    packages(tools)
 }
 
 /// Runs a script of the folder's package, with what it needs installed.
@@ -15,6 +16,26 @@ pub(crate) fn build(folder: &str, script: &str) -> Result<(), String> {
     let folder = root().join(folder);
     install(&folder)?;
     succeed(npm()?.current_dir(&folder).args(["run", "--silent", script]))
+}
+
+/// What the page about TypeScript installs, for the test that does so without a network.
+fn packages(tools: &Path) -> Result<(), String> {
+    let page = super::page("typescript")?;
+    let typed: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("$ npm install ")).collect();
+    let cache = tools.join("npm-cache");
+    super::once(&cache, &typed.join("\n"), || {
+        let folder = tools.join("npm-visitor");
+        super::emptied(&folder)?;
+        succeed(npm()?.current_dir(&folder).args(["init", "--yes", "--silent"]))?;
+        for packages in &typed {
+            let mut install = npm()?;
+            install.current_dir(&folder).args(["install", "--silent", "--no-audit", "--cache"]);
+            install.arg(&cache).args(packages.split(' ').map(super::here));
+            succeed(&mut install)?;
+        }
+        Ok(())
+    })
 }
 
 /// What runs the interop driver.
@@ -48,7 +69,6 @@ pub(crate) fn install(folder: &Path) -> Result<(), String> {
 }
 
 pub(crate) fn npm() -> Result<Command, String> {
-    let how = "npm is missing: install Node 20 or newer, for example with `sudo apt-get install \
-               nodejs npm` or `brew install node`";
-    Ok(Command::new(tools::on_path("npm").ok_or(how)?))
+    toolchains::NODE.find()?;
+    Ok(Command::new(toolchains::NPM.find()?))
 }

@@ -1,9 +1,13 @@
 //! Go: protoc with the plugins of the Go proxy.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use super::{bare_protoc, empty, protoc};
-use crate::{root, succeed, tools};
+use super::{bare_protoc, protoc};
+use crate::{clients::emptied, root, succeed, toolchains};
 
 const PLUGINS: [(&str, &str); 2] = [
     ("protoc-gen-go", "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11"),
@@ -15,7 +19,7 @@ const ORDERS: &str = "github.com/tidings-dev/tidings/examples/orders/go";
 /// Writes `tidings/v1/*.pb.go` below `into`.
 pub(crate) fn generate(tools: &Path, into: &Path) -> Result<(), String> {
     let [messages, calls] = install(&tools.join("go"))?;
-    empty(&into.join("tidings/v1"))?;
+    emptied(&into.join("tidings/v1"))?;
     let mut protoc = protoc(tools)?;
     protoc.arg(messages).arg("--go_out").arg(into);
     protoc.arg(calls).arg("--go-grpc_out").arg(into);
@@ -36,6 +40,12 @@ pub(crate) fn generate_orders(tools: &Path, into: &Path) -> Result<(), String> {
     succeed(&mut protoc)
 }
 
+/// Where the first of the plugins lies.
+pub(crate) fn plugin_of_messages(tools: &Path) -> Result<PathBuf, String> {
+    install(&tools.join("go"))?;
+    Ok(tools.join("go/bin").join(PLUGINS[0].0))
+}
+
 /// The plugins, as protoc wants to be told of them.
 fn install(tools: &Path) -> Result<[String; 2], String> {
     let bin = tools.join("bin");
@@ -46,7 +56,7 @@ fn install(tools: &Path) -> Result<[String; 2], String> {
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(plugins);
     }
-    let go = tools::on_path("go").ok_or(tools::GO)?;
+    let go = toolchains::GO.find()?;
     for (_, module) in PLUGINS {
         println!("   installing {module} into {}", bin.display());
         succeed(Command::new(&go).args(["install", module]).env("GOBIN", &bin))?;

@@ -6,8 +6,8 @@ use std::{
     process::Command,
 };
 
-use super::{bare_protoc, empty, protoc};
-use crate::{root, succeed, tools};
+use super::{bare_protoc, protoc};
+use crate::{clients::emptied, root, succeed, toolchains};
 
 /// The newest that has a program: those of 1.84 and 1.85 came without.
 const PLUGIN: (&str, &str) = ("protoc-gen-grpc-java", "1.83.1");
@@ -16,7 +16,7 @@ const PLUGIN: (&str, &str) = ("protoc-gen-grpc-java", "1.83.1");
 pub(crate) fn generate(tools: &Path, into: &Path) -> Result<(), String> {
     let plugin = install(&tools.join("java"))?;
     let java = into.join("src/generated/java");
-    empty(&java)?;
+    emptied(&java)?;
     let mut protoc = protoc(tools)?;
     protoc.arg(format!("--plugin={}={}", PLUGIN.0, plugin.display()));
     protoc.arg("--java_out").arg(&java);
@@ -28,7 +28,7 @@ pub(crate) fn generate(tools: &Path, into: &Path) -> Result<(), String> {
 /// Writes `src/generated/java/shop/v1/Orders.java` below `into`.
 pub(crate) fn generate_orders(tools: &Path, into: &Path) -> Result<(), String> {
     let java = into.join("src/generated/java");
-    empty(&java)?;
+    emptied(&java)?;
     let mut protoc = bare_protoc(tools)?;
     protoc.arg("-I").arg(root().join("examples/orders")).arg("orders.proto");
     succeed(protoc.arg("--java_out").arg(&java))
@@ -45,7 +45,7 @@ fn install(tools: &Path) -> Result<PathBuf, String> {
     println!("   installing {name} {version} into {}", tools.display());
     // Maven wants a folder to be in, and no project in it.
     fs::create_dir_all(tools).map_err(|error| format!("{}: {error}", tools.display()))?;
-    let mut copy = Command::new(tools::on_path("mvn").ok_or(tools::MAVEN)?);
+    let mut copy = Command::new(toolchains::MAVEN.find()?);
     copy.args(["-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.9.0:copy"]);
     copy.arg(format!("-Dartifact=io.grpc:{name}:{version}:exe:{platform}"));
     succeed(copy.arg("-DoutputDirectory=.").current_dir(tools))?;

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use crate::{root, target, tools};
+use crate::{clients::emptied, root, target, tools};
 
 /// What clients are made of. What lies in Redis is no API.
 const PROTOS: [&str; 4] = [
@@ -56,11 +56,17 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             continue;
         }
         let fresh = target().join("generated").join(folder);
-        empty(&fresh)?;
+        emptied(&fresh)?;
         generate(&tools, &fresh)?;
         same(&fresh, &checked_in)?;
     }
     Ok(())
+}
+
+/// What users have on their PATH to generate code of their own.
+pub(crate) fn for_users(tools: &Path) -> Result<[(&'static str, PathBuf); 2], String> {
+    let protoc = bare_protoc(tools)?.get_program().into();
+    Ok([("protoc", protoc), ("protoc-gen-go", go::plugin_of_messages(tools)?)])
 }
 
 /// A protoc over the API, to which a language adds what it wants.
@@ -74,13 +80,6 @@ fn bare_protoc(tools: &Path) -> Result<Command, String> {
     let venv = tools.join("protoc-25.5");
     tools::virtual_environment(&venv, &[PROTOC.into()])?;
     Ok(Command::new(venv.join("bin/protoc")))
-}
-
-fn empty(folder: &Path) -> Result<(), String> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// Whether a file looks like generated code, beside which hand-written code may lie.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import grpc
+import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS = "grpc-status-details-bin"
@@ -27,7 +28,9 @@ class ErrorDetails:
     @classmethod
     def of(cls, error: grpc.RpcError) -> ErrorDetails:
         """Also of an error that carries no details."""
-        trailers = error.trailing_metadata() if isinstance(error, grpc.Call) else None
+        # What `grpc.aio` raises has trailers, too, and shares no class with the others.
+        has_trailers = isinstance(error, (grpc.Call, grpc.aio.AioRpcError))
+        trailers = error.trailing_metadata() if has_trailers else None
         packed = next((value for key, value in trailers or () if key == _DETAILS), b"")
         read = {}
         for detail in status_pb2.Status.FromString(packed).details:
