@@ -5,6 +5,7 @@ mod check;
 mod clients;
 mod fuzz;
 mod generate;
+mod interop;
 mod proto;
 mod redis;
 mod remedies;
@@ -30,6 +31,9 @@ cargo xtask <command>
                  hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
   generate [--check]
                  write the clients' code of the API anew, or compare it with what is checked in
+  interop [--runs N]
+                 what the clients do in every language, written into docs/interop.md: the table of
+                 what works and, as medians of N runs (3), how fast they receive; 0 measures nothing
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         "remedies" => remedies::run(rest),
         "fuzz" => fuzz::run(rest),
         "generate" => generate::run(rest),
+        "interop" => interop::run(rest),
         "dev" => dev(rest),
         "redis" => redis::run(rest),
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
