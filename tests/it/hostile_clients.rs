@@ -25,7 +25,7 @@ use tonic_types::StatusExt as _;
 use crate::support::{
     alone,
     broker::Broker,
-    eventually,
+    busy, eventually,
     in_process::{event, in_memory_with, on_redis, options, request},
     process::Stream,
     raw::{
@@ -91,15 +91,6 @@ fn subscription(stream: u32, topic: &str) -> Vec<u8> {
     let body = framed(0, message.len() as u32, &message);
     let headers = frame(HEADERS, END_HEADERS, stream, &call_headers(SUBSCRIBE, &[]));
     [headers, frame(DATA, END_STREAM, stream, &body)].concat()
-}
-
-/// Processor time that a process has taken so far.
-fn busy(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a live process");
-    let after_name = stat.rsplit(')').next().expect("a state");
-    let ticks =
-        |at: usize| -> u64 { after_name.split_whitespace().nth(at).unwrap().parse().unwrap() };
-    Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@ mod hub;
 mod interop;
 mod live;
 mod mesh;
+#[cfg(target_os = "linux")]
+mod no_delay;
 mod orders;
 mod patterns;
 mod planted;

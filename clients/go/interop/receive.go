@@ -17,10 +17,11 @@ type opened struct {
 
 type received struct {
 	Events     uint64  `json:"events"`
+	Frames     uint64  `json:"frames"`
 	InOrder    bool    `json:"in_order"`
 	Bytes      int     `json:"bytes"` // of payload
 	Seconds    float64 `json:"seconds"`
-	CPUSeconds float64 `json:"cpu_seconds"`
+	CPUSeconds float64 `json:"cpu_seconds"` // of all threads, user and system
 }
 
 // receive reads a topic and says what that took, from the first event to the last.
@@ -33,7 +34,7 @@ func receive(channel *grpc.ClientConn, topic string, events uint64) error {
 		return err
 	}
 	sum := received{InOrder: true}
-	var last uint64
+	var last *tidingsv1.Position
 	var begun time.Time
 	var cpuBegun time.Duration
 	for sum.Events < events {
@@ -49,13 +50,18 @@ func receive(channel *grpc.ClientConn, topic string, events uint64) error {
 		if gap := frame.GetGap(); gap != nil {
 			return fmt.Errorf("a gap after %d events: %v", sum.Events, gap)
 		}
-		if begun.IsZero() && len(frame.GetEvents()) > 0 {
+		if len(frame.GetEvents()) == 0 {
+			continue
+		}
+		if sum.Events == 0 {
 			begun, cpuBegun = time.Now(), cpu()
 		}
+		sum.Frames++
 		for _, event := range frame.GetEvents() {
-			sequence := event.GetPosition().GetSequence()
-			sum.InOrder = sum.InOrder && (last == 0 || sequence == last+1)
-			last = sequence
+			at := event.GetPosition()
+			follows := last == nil || at.GetEpoch() == last.GetEpoch() && at.GetSequence() == last.GetSequence()+1
+			sum.InOrder = sum.InOrder && follows
+			last = at
 			sum.Bytes += len(event.GetText()) + len(event.GetData())
 			sum.Events++
 		}

@@ -2,11 +2,12 @@
 #![allow(clippy::print_stdout, reason = "its lines are its results")]
 
 use std::{
-    env, fs,
+    env,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use prost::Message as _;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use tidings_client::v1::{
     Event, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse,
@@ -20,6 +21,7 @@ type Broker = BrokerClient<Channel>;
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 const CHECK_MAX: Duration = Duration::from_secs(20);
+const NUMBERED: i64 = 100;
 const CHECKS: [&str; 6] = ["publish", "subscribe", "error_details", "deadline", "cancel", "gzip"];
 
 #[tokio::main]
@@ -36,7 +38,7 @@ async fn main() -> Fallible<()> {
             {
                 let done = timeout(CHECK_MAX, check(name, &target)).await;
                 let (ok, detail) = match done {
-                    Ok(Ok(())) => (true, String::new()),
+                    Ok(Ok(seen)) => (true, seen),
                     Ok(Err(why)) => (false, why.to_string()),
                     Err(_) => (false, format!("not done within {CHECK_MAX:?}")),
                 };
@@ -53,7 +55,8 @@ async fn main() -> Fallible<()> {
     }
 }
 
-async fn check(name: &str, target: &str) -> Fallible<()> {
+/// What was seen, in the words that every language uses.
+async fn check(name: &str, target: &str) -> Fallible<String> {
     let mut broker = tidings_client::connect(target).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     let topic = format!("interop.rust.{name}.{now}");
@@ -67,15 +70,15 @@ async fn check(name: &str, target: &str) -> Fallible<()> {
     }
 }
 
-async fn publish(broker: &mut Broker, topic: &str) -> Fallible<()> {
+async fn publish(broker: &mut Broker, topic: &str) -> Fallible<String> {
     let any = prost_types::Any {
         type_url: "type.googleapis.com/google.protobuf.StringValue".into(),
-        value: "any".to_owned().encode_to_vec(),
+        value: "four".to_owned().encode_to_vec(),
     };
-    let number = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(42.0)) };
+    let number = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(3.0)) };
     let payloads = [
-        Payload::Text("text".into()),
-        Payload::Data(vec![0, 159].into()),
+        Payload::Text("one".into()),
+        Payload::Data(vec![0, 255, 2].into()),
         Payload::Json(number),
         Payload::Proto(any),
     ];
@@ -84,58 +87,61 @@ async fn publish(broker: &mut Broker, topic: &str) -> Fallible<()> {
         let event = Event { payload: Some(payload), ..Default::default() };
         let receipts = store(broker, topic, vec![event]).await?.receipts;
         let at = receipts.first().and_then(|receipt| receipt.position.clone());
-        let sequence = at.ok_or("no position")?.sequence;
-        ensure(sequence > last, || format!("{sequence} after {last}"))?;
-        last = sequence;
+        let at = at.ok_or("no position")?;
+        let right = at.topic == topic && at.epoch > 0 && at.sequence == last + 1;
+        ensure(right, || format!("after sequence {last}: {at:?}"))?;
+        last = at.sequence;
     }
-    Ok(())
+    Ok("text, data, json, proto".into())
 }
 
-async fn subscribe(broker: &mut Broker, topic: &str) -> Fallible<()> {
+async fn subscribe(broker: &mut Broker, topic: &str) -> Fallible<String> {
     let mut frames = opened(broker, topic).await?;
-    for n in 0..100 {
-        let event = Event {
-            id: format!("id-{n}"),
-            source: "/interop".into(),
-            r#type: "interop.v1.Numbered".into(),
-            key: format!("key {n}"),
-            extensions: [("traceparent".to_owned(), format!("trace-{n}"))].into(),
-            payload: Some(Payload::Text(format!("text {n} äöü"))),
-            ..Default::default()
-        };
-        store(broker, topic, vec![event]).await?;
+    for number in 0..NUMBERED {
+        store(broker, topic, vec![numbered(number)]).await?;
     }
     let mut next = 0;
-    while next < 100 {
-        for event in frames.message().await?.ok_or("the stream ended")?.events {
-            let text = Payload::Text(format!("text {next} äöü"));
-            let intact = event.id == format!("id-{next}")
-                && event.key == format!("key {next}")
-                && event.extensions.get("traceparent") == Some(&format!("trace-{next}"))
-                && event.payload == Some(text);
-            ensure(intact, || format!("not event {next}: {event:?}"))?;
+    while next < NUMBERED {
+        for mut event in frames.message().await?.ok_or("the stream ended")?.events {
+            // What is left is what was sent.
+            (event.position, event.publish_time) = (None, None);
+            ensure(event == numbered(next), || format!("not event {next}: {event:?}"))?;
             next += 1;
         }
     }
-    Ok(())
+    Ok(format!("{next} events"))
 }
 
-async fn error_details(broker: &mut Broker) -> Fallible<()> {
-    let Err(status) = store(broker, "a b", vec![Event::default()]).await else {
+fn numbered(number: i64) -> Event {
+    let extensions = [("language".to_owned(), "rust".to_owned())];
+    Event {
+        id: format!("id-{number}"),
+        source: "/interop".into(),
+        r#type: "interop.v1.Numbered".into(),
+        subject: format!("number/{number}"),
+        time: Some(prost_types::Timestamp { seconds: 1_700_000_000 + number, nanos: 123_456_000 }),
+        data_content_type: "text/plain; charset=utf-8".into(),
+        key: format!("key-{}", number % 7),
+        extensions: extensions.into(),
+        payload: Some(Payload::Text(format!("grüße {number} 🎉"))),
+        ..Default::default()
+    }
+}
+
+async fn error_details(broker: &mut Broker) -> Fallible<String> {
+    let Err(status) = store(broker, "a b", vec![text("refused")]).await else {
         return Err("topic \"a b\" was accepted".into());
     };
     let details = status.get_error_details();
     let info = details.error_info().ok_or("no ErrorInfo")?;
     let bad = details.bad_request().ok_or("no BadRequest")?;
-    let field = bad.field_violations.first().map(|violation| violation.field.as_str());
-    let right = status.code() == Code::InvalidArgument
-        && info.domain == "tidings"
-        && !info.reason.is_empty()
-        && field == Some("topic");
-    ensure(right, || format!("{status:?}"))
+    let fields: Vec<_> = bad.field_violations.iter().map(|violation| &violation.field).collect();
+    let right = status.code() == Code::InvalidArgument && info.domain == "tidings";
+    ensure(right && fields == ["topic"], || format!("{fields:?}: {status:?}"))?;
+    Ok(format!("INVALID_ARGUMENT, {}, {}", info.reason, fields[0]))
 }
 
-async fn deadline(broker: &mut Broker, topic: &str) -> Fallible<()> {
+async fn deadline(broker: &mut Broker, topic: &str) -> Fallible<String> {
     let begun = Instant::now();
     let mut request = Request::new(to(topic));
     request.set_timeout(Duration::from_secs(1));
@@ -145,40 +151,56 @@ async fn deadline(broker: &mut Broker, topic: &str) -> Fallible<()> {
         Ok::<_, tonic::Status>(())
     };
     let status = ended.await.err().ok_or("it ended without an error")?;
-    // tonic's own client says Cancelled for a deadline of its own.
-    let right = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
-    ensure(right && begun.elapsed() < Duration::from_secs(3), || format!("{status:?}"))
+    let took = begun.elapsed();
+    let right = status.code() == Code::DeadlineExceeded && took < Duration::from_secs(3);
+    ensure(right, || format!("after {took:?}: {status:?}"))?;
+    Ok("DEADLINE_EXCEEDED".into())
 }
 
-async fn cancel(broker: &mut Broker, topic: &str) -> Fallible<()> {
+/// A stream of tonic is cancelled by dropping it, so that there is no status to read.
+async fn cancel(broker: &mut Broker, topic: &str) -> Fallible<String> {
     let frames = opened(broker, topic).await?;
     let begun = Instant::now();
     drop(frames);
-    opened(broker, topic).await?;
-    ensure(begun.elapsed() < Duration::from_secs(1), || format!("{:?}", begun.elapsed()))
+    let mut frames = opened(broker, topic).await?;
+    ensure(begun.elapsed() < Duration::from_secs(1), || format!("{:?}", begun.elapsed()))?;
+    store(broker, topic, vec![text("again")]).await?;
+    let frame = frames.message().await?.ok_or("the stream ended")?;
+    ensure(frame.events[0].payload == text("again").payload, || format!("{frame:?}"))?;
+    Ok("dropped".into())
 }
 
-async fn gzip(mut broker: Broker, topic: &str) -> Fallible<()> {
+async fn gzip(mut broker: Broker, topic: &str) -> Fallible<String> {
     let mut frames = opened(&mut broker, topic).await?;
-    let payload = Some(Payload::Text("tidings ".repeat(12_800)));
-    let event = Event { payload: payload.clone(), ..Default::default() };
-    store(&mut broker, topic, vec![event]).await?;
+    let event = text(&"0123456789abcdef".repeat(6_400));
+    store(&mut broker, topic, vec![event.clone()]).await?;
     let frame = frames.message().await?.ok_or("the stream ended")?;
-    ensure(frame.events.len() == 1 && frame.events[0].payload == payload, || "other text".into())
+    let intact = frame.events.len() == 1 && frame.events[0].payload == event.payload;
+    ensure(intact, || "another text came back".into())?;
+    Ok("102400 bytes".into())
 }
 
 async fn receive(target: &str, topic: &str, wanted: u64) -> Fallible<()> {
     let mut broker = tidings_client::connect(target).await?;
-    let mut frames = opened(&mut broker, topic).await?;
+    let mut stream = opened(&mut broker, topic).await?;
     println!("{}", json!({"opened": true}));
-    let (mut events, mut bytes, mut last, mut in_order) = (0, 0, 0, true);
+    let (mut events, mut frames, mut bytes, mut in_order) = (0, 0, 0, true);
+    let mut last: Option<(u64, u64)> = None;
     let mut begun = None;
     while events < wanted {
-        for event in frames.message().await?.ok_or("the stream ended")?.events {
-            begun.get_or_insert_with(|| (Instant::now(), cpu_seconds()));
-            let sequence = event.position.map_or(0, |position| position.sequence);
-            in_order &= last == 0 || sequence == last + 1;
-            last = sequence;
+        let frame = stream.message().await?.ok_or("the stream ended")?;
+        if let Some(Control::Gap(gap)) = frame.control {
+            return Err(format!("a gap after {events} events: {gap:?}").into());
+        }
+        if frame.events.is_empty() {
+            continue;
+        }
+        begun.get_or_insert_with(|| (Instant::now(), cpu_seconds()));
+        frames += 1;
+        for event in frame.events {
+            let at = event.position.map_or((0, 0), |at| (at.epoch, at.sequence));
+            in_order &= last.is_none_or(|(epoch, sequence)| at == (epoch, sequence + 1));
+            last = Some(at);
             events += 1;
             bytes += match event.payload {
                 Some(Payload::Data(data)) => data.len(),
@@ -192,8 +214,8 @@ async fn receive(target: &str, topic: &str, wanted: u64) -> Fallible<()> {
     let cpu_seconds = cpu_seconds() - cpu;
     println!(
         "{}",
-        json!({"events": events, "in_order": in_order, "bytes": bytes, "seconds": seconds,
-               "cpu_seconds": cpu_seconds})
+        json!({"events": events, "frames": frames, "in_order": in_order, "bytes": bytes,
+               "seconds": seconds, "cpu_seconds": cpu_seconds})
     );
     Ok(())
 }
@@ -219,14 +241,16 @@ async fn store(
     Ok(broker.publish(request).await?.into_inner())
 }
 
+fn text(text: &str) -> Event {
+    Event { payload: Some(Payload::Text(text.into())), ..Default::default() }
+}
+
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Fallible<()> {
     if holds { Ok(()) } else { Err(why().into()) }
 }
 
-/// User and system time of this process, in seconds: ticks of a hundredth.
+/// User and system time of all threads of this process.
 fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    ticks as f64 / 100.0
+    let taken = clock_gettime(ClockId::ProcessCPUTime);
+    taken.tv_sec as f64 + taken.tv_nsec as f64 / 1e9
 }

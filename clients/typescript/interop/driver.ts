@@ -7,9 +7,9 @@
  * Both print one JSON object a line.
  */
 import { randomUUID } from "node:crypto";
-import { isDeepStrictEqual, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import { anyPack, StringValueSchema } from "@bufbuild/protobuf/wkt";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import { compressionGzip } from "@connectrpc/connect-node";
 import {
@@ -18,7 +18,7 @@ import {
   ConnectError,
   createClient,
   errorDetails,
-  type EventSchema,
+  EventSchema,
   type SubscribeResponse,
 } from "@tidings/client";
 import { transport } from "@tidings/client/node";
@@ -44,7 +44,7 @@ const broker = createClient(Broker, transport(target));
 switch (positionals[0]) {
   case "checks":
     for (const [name, check] of chosen(values.only)) {
-      say({ check: name, ...(await outcome(check, `interop_${name}_${randomUUID()}`)) });
+      say({ check: name, ...(await outcome(check, `interop.typescript.${name}.${randomUUID()}`)) });
     }
     break;
   case "receive":
@@ -91,7 +91,7 @@ function bigintAsText(_: string, value: unknown) {
   return typeof value === "bigint" ? value.toString() : value;
 }
 
-// ---- the checks: each says what it saw, or throws ----
+// ---- the checks: each says what it saw, in the words that every language uses, or throws ----
 
 async function publish(topic: string) {
   const four = create(StringValueSchema, { value: "four" });
@@ -101,46 +101,53 @@ async function publish(topic: string) {
     { payload: { case: "json", value: { kind: { case: "numberValue", value: 3 } } } },
     { payload: { case: "proto", value: anyPack(StringValueSchema, four) } },
   ];
-  const places: [bigint, bigint][] = [];
+  let last = 0n;
   for (const event of events) {
     const { receipts } = await broker.publish({ topic, events: [event] });
     const at = receipts[0]?.position;
-    expect(receipts.length === 1 && at?.topic === topic && at.epoch > 0n, receipts);
-    places.push([at.epoch, at.sequence]);
+    expect(at?.topic === topic && at.epoch > 0n && at.sequence === last + 1n, receipts);
+    last = at.sequence;
   }
-  const [epoch, first] = places[0]!;
-  const rising = events.map((_, n) => [epoch, first + BigInt(n)]);
-  expect(isDeepStrictEqual(places, rising), places);
-  return `text, bytes, json, proto: sequences ${first} to ${first + 3n}`;
+  return events.map(({ payload }) => payload?.case).join(", ");
 }
 
 async function subscribe(topic: string) {
-  const sent = Array.from({ length: 100 }, (_, n) => ({
-    ...text(`number ${n} ✓`),
-    type: "interop.Numbered",
-    subject: `${n}`,
-    extensions: { n: `${n}` },
-  }));
+  const sent = Array.from({ length: 100 }, (_, number) => create(EventSchema, numbered(number)));
   const stream = await opened(topic);
   for (const event of sent) {
     await broker.publish({ topic, events: [event] });
   }
   let number = 0;
   for await (const event of stream.events()) {
-    const { payload, type, subject, extensions } = event;
-    expect(isDeepStrictEqual({ payload, type, subject, extensions }, sent[number]), event);
+    // What is left is what was sent.
+    const { position, publishTime, ...rest } = event;
+    expect(equals(EventSchema, create(EventSchema, rest), sent[number]!), event);
     if (++number === sent.length) break;
   }
   expect(number === sent.length, `only ${number} events came`);
-  return "Opened, then 100 events in order, text and attributes intact";
+  return `${number} events`;
+}
+
+function numbered(number: number): Sent {
+  return {
+    id: `id-${number}`,
+    source: "/interop",
+    type: "interop.v1.Numbered",
+    subject: `number/${number}`,
+    time: { seconds: BigInt(1_700_000_000 + number), nanos: 123_456_000 },
+    dataContentType: "text/plain; charset=utf-8",
+    key: `key-${number % 7}`,
+    extensions: { language: "typescript" },
+    ...text(`grüße ${number} 🎉`),
+  };
 }
 
 async function error_details() {
   const error = await failure(broker.publish({ topic: "a b", events: [text("?")] }));
   const { reason, violations } = errorDetails(error);
   expect(error.code === Code.InvalidArgument, Code[error.code]);
-  expect(reason === "TOPIC_NAME_INVALID" && "topic" in violations, { reason, violations });
-  return `${reason}, topic: ${violations["topic"]}`;
+  expect(Object.keys(violations).join() === "topic", { reason, violations });
+  return `INVALID_ARGUMENT, ${reason}, topic`;
 }
 
 async function deadline(topic: string) {
@@ -149,7 +156,7 @@ async function deadline(topic: string) {
   const took = performance.now() - begun;
   expect(error.code === Code.DeadlineExceeded, `${error}`);
   expect(took < 3000, `after ${took} ms`);
-  return `DEADLINE_EXCEEDED after ${(took / 1000).toFixed(2)} s`;
+  return "DEADLINE_EXCEEDED";
 }
 
 async function cancel(topic: string) {
@@ -163,14 +170,14 @@ async function cancel(topic: string) {
   expect(error.code === Code.Canceled, `${error}`);
   expect(took < 1000, `after ${took} ms`);
   expect((await echo(topic, "again")) === "again", "another event came");
-  return `ended after ${took.toFixed(0)} ms, and a new subscription works`;
+  return "CANCELLED";
 }
 
 async function gzip(topic: string) {
-  const sent = Array.from({ length: 100 * 128 }, (_, n) => n.toString(16).padStart(8, "0")).join("");
+  const sent = "0123456789abcdef".repeat(6400);
   const compressing = createClient(Broker, transport(target, { sendCompression: compressionGzip }));
   expect((await echo(topic, sent, compressing)) === sent, "the text changed");
-  return `${sent.length} bytes of text intact`;
+  return `${sent.length} bytes`;
 }
 
 function text(value: string) {
@@ -223,20 +230,20 @@ async function failure(call: Promise<unknown>): Promise<ConnectError> {
 async function receive(topic: string, wanted: number) {
   const stream = await opened(topic);
   say({ opened: true });
-  let [events, missed, bytes, inOrder] = [0, 0, 0, true];
+  let [events, frames, bytes, in_order] = [0, 0, 0, true];
   let [epoch, sequence] = [0n, 0n];
   let [begun, cpu] = [0, process.cpuUsage()];
   for await (const frame of stream.frames) {
-    if (frame.control.case === "gap") {
-      missed += Number(frame.control.value.missed ?? wanted);
-    }
+    expect(frame.control.case !== "gap", `a gap after ${events} events`);
+    if (frame.events.length === 0) continue;
     if (events === 0) {
       begun = performance.now();
       cpu = process.cpuUsage();
     }
+    frames += 1;
     for (const { position, payload } of frame.events) {
       if (events > 0) {
-        inOrder &&= position?.epoch === epoch && position.sequence === sequence + 1n;
+        in_order &&= position?.epoch === epoch && position.sequence === sequence + 1n;
       }
       epoch = position?.epoch ?? 0n;
       sequence = position?.sequence ?? 0n;
@@ -244,17 +251,12 @@ async function receive(topic: string, wanted: number) {
       bytes += payload.case === "data" ? payload.value.length : 0;
       events += 1;
     }
-    if (events + missed >= wanted) {
-      const seconds = rounded((performance.now() - begun) / 1e3);
+    if (events >= wanted) {
+      const seconds = (performance.now() - begun) / 1e3;
       const { user, system } = process.cpuUsage(cpu);
-      const cpu_seconds = rounded((user + system) / 1e6);
-      say({ events, in_order: inOrder && missed === 0, bytes, seconds, cpu_seconds });
+      say({ events, frames, in_order, bytes, seconds, cpu_seconds: (user + system) / 1e6 });
       return;
     }
   }
   throw new Error(`the stream ended after ${events} events`);
-}
-
-function rounded(seconds: number) {
-  return Math.round(seconds * 1000) / 1000;
 }

@@ -77,3 +77,12 @@ pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib * 1024
 }
+
+/// Processor time that a process has taken so far.
+pub(crate) fn busy(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a live process");
+    let after_name = stat.rsplit(')').next().expect("a state");
+    let ticks =
+        |at: usize| -> u64 { after_name.split_whitespace().nth(at).unwrap().parse().unwrap() };
+    Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}

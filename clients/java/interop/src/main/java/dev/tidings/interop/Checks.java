@@ -3,7 +3,6 @@ package dev.tidings.interop;
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.StringValue;
-import com.google.protobuf.Struct;
 import com.google.protobuf.Timestamp;
 import com.google.protobuf.Value;
 import com.google.rpc.BadRequest;
@@ -23,7 +22,6 @@ import io.grpc.stub.BlockingClientCall;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -43,7 +41,7 @@ final class Checks {
         CHECKS.put("gzip", Checks::gzip);
     }
 
-    /** Answers what was seen; throws what is wrong. */
+    /** Answers what was seen, in the words that every language uses; throws what is wrong. */
     private interface Check {
         String run(Client client) throws Exception;
     }
@@ -62,7 +60,7 @@ final class Checks {
             }
             // The deadline of all calls of the check bounds it.
             var stub = BrokerGrpc.newBlockingV2Stub(channel).withDeadlineAfter(CHECK_SECONDS, TimeUnit.SECONDS);
-            var client = new Client(stub, "interop." + name + "." + UUID.randomUUID());
+            var client = new Client(stub, "interop.java." + name + "." + UUID.randomUUID());
             try {
                 Interop.say(new Checked(name, true, check.run(client)));
             } catch (Exception wrong) {
@@ -130,21 +128,20 @@ final class Checks {
     }
 
     private static String publish(Client client) throws Exception {
-        var json = Struct.newBuilder().putFields("json", Value.newBuilder().setBoolValue(true).build());
         var events = List.of(
-                textEvent("text"),
-                Event.newBuilder().setData(ByteString.copyFrom(new byte[] {0, 1, -2, -1})).build(),
-                Event.newBuilder().setJson(Value.newBuilder().setStructValue(json)).build(),
-                Event.newBuilder().setProto(Any.pack(StringValue.of("any"))).build());
+                textEvent("one"),
+                Event.newBuilder().setData(ByteString.copyFrom(new byte[] {0, -1, 2})).build(),
+                Event.newBuilder().setJson(Value.newBuilder().setNumberValue(3)).build(),
+                Event.newBuilder().setProto(Any.pack(StringValue.of("four"))).build());
         long last = 0;
         for (var event : events) {
-            var receipts = client.publish(event);
+            var at = client.publish(event).get(0).getPosition();
             require(
-                    receipts.size() == 1 && receipts.get(0).getPosition().getSequence() > last,
-                    "after sequence " + last + ": " + receipts);
-            last = receipts.get(0).getPosition().getSequence();
+                    at.getTopic().equals(client.topic) && at.getEpoch() != 0 && at.getSequence() == last + 1,
+                    "after sequence " + last + ": " + at);
+            last = at.getSequence();
         }
-        return "text, bytes, json and proto, up to sequence " + last;
+        return "text, data, json, proto";
     }
 
     private static String subscribe(Client client) throws Exception {
@@ -155,32 +152,25 @@ final class Checks {
                 client.publish(sent.get(number));
             }
             var events = frames.read(sent.size());
-            long first = events.get(0).getPosition().getSequence();
             for (int number = 0; number < sent.size(); number++) {
-                var event = events.get(number);
-                long sequence = event.getPosition().getSequence();
-                require(
-                        sequence == first + number,
-                        "event " + number + " has sequence " + sequence + ", the first has " + first);
                 // What is left is what was sent.
-                event = event.toBuilder().clearPosition().clearPublishTime().build();
+                var event = events.get(number).toBuilder().clearPosition().clearPublishTime().build();
                 require(event.equals(sent.get(number)), "sent " + sent.get(number) + ", received " + event);
             }
-            return events.size() + " events in order, as they were sent";
+            return events.size() + " events";
         }
     }
 
     private static Event numbered(int number) {
         return Event.newBuilder()
                 .setId("id-" + number)
-                .setSource("/interop/java")
+                .setSource("/interop")
                 .setType("interop.v1.Numbered")
                 .setSubject("number/" + number)
                 .setTime(Timestamp.newBuilder().setSeconds(1_700_000_000L + number).setNanos(123_456_000))
                 .setDataContentType("text/plain; charset=utf-8")
                 .setKey("key-" + number % 7)
                 .putExtensions("language", "java")
-                .putExtensions("number", Integer.toString(number))
                 .setText("grüße " + number + " 🎉")
                 .build();
     }
@@ -200,10 +190,8 @@ final class Checks {
                 }
             }
             var code = refused.getStatus().getCode();
-            var seen = code + ", " + reason + ", fields " + fields;
-            require(
-                    code == Status.Code.INVALID_ARGUMENT && !reason.isEmpty() && fields.contains("topic"),
-                    seen);
+            var seen = code + ", " + reason + ", " + String.join(" ", fields);
+            require(code == Status.Code.INVALID_ARGUMENT && fields.equals(List.of("topic")), seen);
             return seen;
         }
         throw new IllegalStateException("it was accepted");
@@ -214,9 +202,11 @@ final class Checks {
         var hasty = new Client(client.stub.withDeadlineAfter(1, TimeUnit.SECONDS), client.topic);
         try (var frames = hasty.open()) {
             var ended = frames.end();
-            var seen = ended.getCode() + seconds(" after %.2f s", begun);
-            require(ended.getCode() == Status.Code.DEADLINE_EXCEEDED && since(begun) <= 3, seen);
-            return seen;
+            double took = since(begun);
+            require(
+                    ended.getCode() == Status.Code.DEADLINE_EXCEEDED && took <= 3,
+                    ended + " after " + took + " s");
+            return ended.getCode().name();
         }
     }
 
@@ -227,28 +217,27 @@ final class Checks {
             long begun = System.nanoTime();
             frames.close();
             var status = ended.get(CHECK_SECONDS, TimeUnit.SECONDS);
-            var seen = status.getCode() + seconds(" after %.3f s", begun);
-            require(status.getCode() == Status.Code.CANCELLED && since(begun) <= 1, seen);
-            client.open().close();
-            return seen + ", and another subscription opened";
+            double took = since(begun);
+            require(status.getCode() == Status.Code.CANCELLED && took <= 1, status + " after " + took + " s");
+            try (var again = client.open()) {
+                client.publish(textEvent("again"));
+                require(again.read(1).get(0).getText().equals("again"), "another event came");
+            }
+            return status.getCode().name();
         }
     }
 
     private static String gzip(Client client) throws Exception {
         try (var frames = client.open()) {
-            var text = "0123456789abcdef".repeat((100 << 10) / 16);
+            var text = "0123456789abcdef".repeat(6400);
             new Client(client.stub.withCompression("gzip"), client.topic).publish(textEvent(text));
             var received = frames.read(1).get(0).getText();
             require(received.equals(text), received.length() + " characters came back, or others");
-            return text.length() + " bytes of text, intact";
+            return text.length() + " bytes";
         }
     }
 
     private static double since(long begun) {
         return (System.nanoTime() - begun) / 1e9;
-    }
-
-    private static String seconds(String format, long begun) {
-        return String.format(Locale.ROOT, format, since(begun));
     }
 }
