@@ -68,7 +68,7 @@ struct Checked {
 fn driver(language: &str) -> Command {
     match language {
         // As optimised as this test.
-        "rust" => Command::new(example("interop")),
+        "rust" => example("interop"),
         _ => client_program(language, "driver"),
     }
 }

@@ -195,6 +195,18 @@ pub(crate) fn client_program(language: &str, name: &str) -> Command {
     Command::new(path)
 }
 
+/// An example of ours, built as the tests themselves are: for who measures.
+pub(crate) fn example(name: &str) -> Command {
+    let path = beside_the_program().join("examples").join(name);
+    assert!(
+        path.is_file(),
+        "{} is not built: `cargo build --workspace --examples` builds it, and `cargo xtask test` does \
+         so before the tests",
+        path.display()
+    );
+    Command::new(path)
+}
+
 /// Where `cargo xtask clients` put what it installed.
 pub(crate) fn client_tools() -> PathBuf {
     beside_the_program().parent().unwrap().join("tools")

@@ -2283,8 +2283,9 @@ const file_tidings_v1_admin_proto_rawDesc = "" +
 	"\x0eRegisterSchema\x12!.tidings.v1.RegisterSchemaRequest\x1a\x12.tidings.v1.Schema\x12=\n" +
 	"\tGetSchema\x12\x1c.tidings.v1.GetSchemaRequest\x1a\x12.tidings.v1.Schema\x12N\n" +
 	"\vListSchemas\x12\x1e.tidings.v1.ListSchemasRequest\x1a\x1f.tidings.v1.ListSchemasResponse\x12Q\n" +
-	"\fDeleteSchema\x12\x1f.tidings.v1.DeleteSchemaRequest\x1a .tidings.v1.DeleteSchemaResponseB_\n" +
-	"\x0edev.tidings.v1P\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
+	"\fDeleteSchema\x12\x1f.tidings.v1.DeleteSchemaRequest\x1a .tidings.v1.DeleteSchemaResponseBk\n" +
+	"\x0edev.tidings.v1B\n" +
+	"AdminProtoP\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
 	"Tidings.V1b\x06proto3"
 
 var (

@@ -27,7 +27,7 @@ type Durability int32
 
 const (
 	Durability_DURABILITY_UNSPECIFIED Durability = 0
-	// Handed to Redis Pub/Sub, kept for the topic's short history: a live topic.
+	// Handed to who listens, kept for the topic's short history: a live topic.
 	Durability_DURABILITY_LIVE Durability = 1
 	// In the log, in the primary's memory.
 	Durability_DURABILITY_MEMORY Durability = 2
@@ -1466,8 +1466,8 @@ const file_tidings_v1_broker_proto_rawDesc = "" +
 	"\x06Broker\x12B\n" +
 	"\aPublish\x12\x1a.tidings.v1.PublishRequest\x1a\x1b.tidings.v1.PublishResponse\x12X\n" +
 	"\rPublishStream\x12 .tidings.v1.PublishStreamRequest\x1a!.tidings.v1.PublishStreamResponse(\x010\x01\x12J\n" +
-	"\tSubscribe\x12\x1c.tidings.v1.SubscribeRequest\x1a\x1d.tidings.v1.SubscribeResponse0\x01B_\n" +
-	"\x0edev.tidings.v1P\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
+	"\tSubscribe\x12\x1c.tidings.v1.SubscribeRequest\x1a\x1d.tidings.v1.SubscribeResponse0\x01Bl\n" +
+	"\x0edev.tidings.v1B\vBrokerProtoP\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
 	"Tidings.V1b\x06proto3"
 
 var (

@@ -356,8 +356,9 @@ const file_tidings_v1_event_proto_rawDesc = "" +
 	"\bPosition\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequenceB_\n" +
-	"\x0edev.tidings.v1P\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequenceBk\n" +
+	"\x0edev.tidings.v1B\n" +
+	"EventProtoP\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
 	"Tidings.V1b\x06proto3"
 
 var (

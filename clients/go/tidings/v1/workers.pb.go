@@ -588,8 +588,8 @@ const file_tidings_v1_workers_proto_rawDesc = "" +
 	"\x14REASON_INVALID_TOKEN\x10\x032\x8a\x01\n" +
 	"\aWorkers\x129\n" +
 	"\x04Pull\x12\x17.tidings.v1.PullRequest\x1a\x18.tidings.v1.PullResponse\x12D\n" +
-	"\x06Settle\x12\x19.tidings.v1.SettleRequest\x1a\x1a.tidings.v1.SettleResponse\"\x03\x90\x02\x02B_\n" +
-	"\x0edev.tidings.v1P\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
+	"\x06Settle\x12\x19.tidings.v1.SettleRequest\x1a\x1a.tidings.v1.SettleResponse\"\x03\x90\x02\x02Bm\n" +
+	"\x0edev.tidings.v1B\fWorkersProtoP\x01Z>github.com/tidings-dev/tidings/clients/go/tidings/v1;tidingsv1\xaa\x02\n" +
 	"Tidings.V1b\x06proto3"
 
 var (

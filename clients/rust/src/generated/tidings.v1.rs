@@ -423,7 +423,7 @@ pub mod go_away {
 #[repr(i32)]
 pub enum Durability {
     Unspecified = 0,
-    /// Handed to Redis Pub/Sub, kept for the topic's short history: a live topic.
+    /// Handed to who listens, kept for the topic's short history: a live topic.
     Live = 1,
     /// In the log, in the primary's memory.
     Memory = 2,

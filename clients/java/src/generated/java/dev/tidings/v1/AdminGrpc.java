@@ -1116,7 +1116,7 @@ public final class AdminGrpc {
 
     @java.lang.Override
     public com.google.protobuf.Descriptors.FileDescriptor getFileDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.getDescriptor();
+      return dev.tidings.v1.AdminProto.getDescriptor();
     }
 
     @java.lang.Override

@@ -34,13 +34,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Bridge_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Bridge_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Bridge_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Bridge_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Bridge.class, dev.tidings.v1.Bridge.Builder.class);
   }
@@ -456,13 +456,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.BridgeOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Bridge_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Bridge_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Bridge_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Bridge_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Bridge.class, dev.tidings.v1.Bridge.Builder.class);
     }
@@ -489,7 +489,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Bridge_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Bridge_descriptor;
     }
 
     @java.lang.Override

@@ -491,7 +491,7 @@ public final class BrokerGrpc {
 
     @java.lang.Override
     public com.google.protobuf.Descriptors.FileDescriptor getFileDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.getDescriptor();
+      return dev.tidings.v1.BrokerProto.getDescriptor();
     }
 
     @java.lang.Override

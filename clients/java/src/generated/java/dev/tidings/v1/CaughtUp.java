@@ -32,13 +32,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_CaughtUp_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_CaughtUp_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_CaughtUp_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_CaughtUp_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.CaughtUp.class, dev.tidings.v1.CaughtUp.Builder.class);
   }
@@ -202,13 +202,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.CaughtUpOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_CaughtUp_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_CaughtUp_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_CaughtUp_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_CaughtUp_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.CaughtUp.class, dev.tidings.v1.CaughtUp.Builder.class);
     }
@@ -232,7 +232,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_CaughtUp_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_CaughtUp_descriptor;
     }
 
     @java.lang.Override

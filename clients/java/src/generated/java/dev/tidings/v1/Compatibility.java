@@ -137,7 +137,7 @@ public enum Compatibility
   }
   public static final com.google.protobuf.Descriptors.EnumDescriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.getDescriptor().getEnumTypes().get(0);
+    return dev.tidings.v1.AdminProto.getDescriptor().getEnumTypes().get(0);
   }
 
   private static final Compatibility[] VALUES = values();

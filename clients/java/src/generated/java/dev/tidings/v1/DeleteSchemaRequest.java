@@ -33,13 +33,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteSchemaRequest_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteSchemaRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteSchemaRequest_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteSchemaRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.DeleteSchemaRequest.class, dev.tidings.v1.DeleteSchemaRequest.Builder.class);
   }
@@ -279,13 +279,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.DeleteSchemaRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteSchemaRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteSchemaRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteSchemaRequest_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteSchemaRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.DeleteSchemaRequest.class, dev.tidings.v1.DeleteSchemaRequest.Builder.class);
     }
@@ -312,7 +312,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteSchemaRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteSchemaRequest_descriptor;
     }
 
     @java.lang.Override

@@ -28,13 +28,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteTopicResponse_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteTopicResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteTopicResponse_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteTopicResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.DeleteTopicResponse.class, dev.tidings.v1.DeleteTopicResponse.Builder.class);
   }
@@ -194,13 +194,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.DeleteTopicResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteTopicResponse_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteTopicResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteTopicResponse_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteTopicResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.DeleteTopicResponse.class, dev.tidings.v1.DeleteTopicResponse.Builder.class);
     }
@@ -224,7 +224,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_DeleteTopicResponse_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_DeleteTopicResponse_descriptor;
     }
 
     @java.lang.Override

@@ -33,13 +33,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Delivery_descriptor;
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Delivery_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Delivery_fieldAccessorTable
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Delivery_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Delivery.class, dev.tidings.v1.Delivery.Builder.class);
   }
@@ -385,13 +385,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.DeliveryOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Delivery_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Delivery_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Delivery_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Delivery_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Delivery.class, dev.tidings.v1.Delivery.Builder.class);
     }
@@ -435,7 +435,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Delivery_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Delivery_descriptor;
     }
 
     @java.lang.Override

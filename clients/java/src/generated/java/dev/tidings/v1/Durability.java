@@ -15,7 +15,7 @@ public enum Durability
   DURABILITY_UNSPECIFIED(0),
   /**
    * <pre>
-   * Handed to Redis Pub/Sub, kept for the topic's short history: a live topic.
+   * Handed to who listens, kept for the topic's short history: a live topic.
    * </pre>
    *
    * <code>DURABILITY_LIVE = 1;</code>
@@ -54,7 +54,7 @@ public enum Durability
   public static final int DURABILITY_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * Handed to Redis Pub/Sub, kept for the topic's short history: a live topic.
+   * Handed to who listens, kept for the topic's short history: a live topic.
    * </pre>
    *
    * <code>DURABILITY_LIVE = 1;</code>
@@ -145,7 +145,7 @@ public enum Durability
   }
   public static final com.google.protobuf.Descriptors.EnumDescriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.getDescriptor().getEnumTypes().get(0);
+    return dev.tidings.v1.BrokerProto.getDescriptor().getEnumTypes().get(0);
   }
 
   private static final Durability[] VALUES = values();

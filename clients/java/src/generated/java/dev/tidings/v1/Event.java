@@ -45,7 +45,7 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Event_descriptor;
+    return dev.tidings.v1.EventProto.internal_static_tidings_v1_Event_descriptor;
   }
 
   @SuppressWarnings({"rawtypes"})
@@ -63,7 +63,7 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Event_fieldAccessorTable
+    return dev.tidings.v1.EventProto.internal_static_tidings_v1_Event_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Event.class, dev.tidings.v1.Event.Builder.class);
   }
@@ -494,7 +494,7 @@ private static final long serialVersionUID = 0L;
         java.lang.String, java.lang.String> defaultEntry =
             com.google.protobuf.MapEntry
             .<java.lang.String, java.lang.String>newDefaultInstance(
-                dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Event_ExtensionsEntry_descriptor, 
+                dev.tidings.v1.EventProto.internal_static_tidings_v1_Event_ExtensionsEntry_descriptor, 
                 com.google.protobuf.WireFormat.FieldType.STRING,
                 "",
                 com.google.protobuf.WireFormat.FieldType.STRING,
@@ -1223,7 +1223,7 @@ java.lang.String defaultValue) {
       dev.tidings.v1.EventOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Event_descriptor;
+      return dev.tidings.v1.EventProto.internal_static_tidings_v1_Event_descriptor;
     }
 
     @SuppressWarnings({"rawtypes"})
@@ -1251,7 +1251,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Event_fieldAccessorTable
+      return dev.tidings.v1.EventProto.internal_static_tidings_v1_Event_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Event.class, dev.tidings.v1.Event.Builder.class);
     }
@@ -1315,7 +1315,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Event_descriptor;
+      return dev.tidings.v1.EventProto.internal_static_tidings_v1_Event_descriptor;
     }
 
     @java.lang.Override

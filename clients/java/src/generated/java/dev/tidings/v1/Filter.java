@@ -36,13 +36,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Filter_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Filter_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Filter_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Filter_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Filter.class, dev.tidings.v1.Filter.Builder.class);
   }
@@ -330,13 +330,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.FilterOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Filter_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Filter_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Filter_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Filter_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Filter.class, dev.tidings.v1.Filter.Builder.class);
     }
@@ -365,7 +365,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Filter_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Filter_descriptor;
     }
 
     @java.lang.Override

@@ -34,13 +34,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Gap_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Gap_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Gap_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Gap_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Gap.class, dev.tidings.v1.Gap.Builder.class);
   }
@@ -570,13 +570,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.GapOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Gap_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Gap_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Gap_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Gap_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Gap.class, dev.tidings.v1.Gap.Builder.class);
     }
@@ -620,7 +620,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Gap_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Gap_descriptor;
     }
 
     @java.lang.Override

@@ -29,13 +29,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetSchemaRequest_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetSchemaRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetSchemaRequest_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetSchemaRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.GetSchemaRequest.class, dev.tidings.v1.GetSchemaRequest.Builder.class);
   }
@@ -270,13 +270,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.GetSchemaRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetSchemaRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetSchemaRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetSchemaRequest_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetSchemaRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.GetSchemaRequest.class, dev.tidings.v1.GetSchemaRequest.Builder.class);
     }
@@ -303,7 +303,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetSchemaRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetSchemaRequest_descriptor;
     }
 
     @java.lang.Override

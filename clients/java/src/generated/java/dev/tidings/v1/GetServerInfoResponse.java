@@ -34,13 +34,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetServerInfoResponse_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetServerInfoResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetServerInfoResponse_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetServerInfoResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.GetServerInfoResponse.class, dev.tidings.v1.GetServerInfoResponse.Builder.class);
   }
@@ -507,13 +507,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.GetServerInfoResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetServerInfoResponse_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetServerInfoResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetServerInfoResponse_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetServerInfoResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.GetServerInfoResponse.class, dev.tidings.v1.GetServerInfoResponse.Builder.class);
     }
@@ -546,7 +546,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetServerInfoResponse_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetServerInfoResponse_descriptor;
     }
 
     @java.lang.Override

@@ -29,13 +29,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetTopicRequest_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetTopicRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetTopicRequest_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetTopicRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.GetTopicRequest.class, dev.tidings.v1.GetTopicRequest.Builder.class);
   }
@@ -244,13 +244,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.GetTopicRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetTopicRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetTopicRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetTopicRequest_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetTopicRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.GetTopicRequest.class, dev.tidings.v1.GetTopicRequest.Builder.class);
     }
@@ -276,7 +276,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_GetTopicRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_GetTopicRequest_descriptor;
     }
 
     @java.lang.Override

@@ -34,13 +34,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_GoAway_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_GoAway_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_GoAway_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_GoAway_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.GoAway.class, dev.tidings.v1.GoAway.Builder.class);
   }
@@ -402,13 +402,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.GoAwayOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_GoAway_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_GoAway_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_GoAway_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_GoAway_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.GoAway.class, dev.tidings.v1.GoAway.Builder.class);
     }
@@ -445,7 +445,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_GoAway_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_GoAway_descriptor;
     }
 
     @java.lang.Override

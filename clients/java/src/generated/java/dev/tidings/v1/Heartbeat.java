@@ -29,13 +29,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Heartbeat_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Heartbeat_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Heartbeat_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Heartbeat_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Heartbeat.class, dev.tidings.v1.Heartbeat.Builder.class);
   }
@@ -413,13 +413,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.HeartbeatOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Heartbeat_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Heartbeat_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Heartbeat_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Heartbeat_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Heartbeat.class, dev.tidings.v1.Heartbeat.Builder.class);
     }
@@ -470,7 +470,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Heartbeat_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Heartbeat_descriptor;
     }
 
     @java.lang.Override

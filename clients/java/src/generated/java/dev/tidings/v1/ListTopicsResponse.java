@@ -30,13 +30,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_ListTopicsResponse_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_ListTopicsResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_ListTopicsResponse_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_ListTopicsResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.ListTopicsResponse.class, dev.tidings.v1.ListTopicsResponse.Builder.class);
   }
@@ -299,13 +299,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.ListTopicsResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_ListTopicsResponse_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_ListTopicsResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_ListTopicsResponse_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_ListTopicsResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.ListTopicsResponse.class, dev.tidings.v1.ListTopicsResponse.Builder.class);
     }
@@ -338,7 +338,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_ListTopicsResponse_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_ListTopicsResponse_descriptor;
     }
 
     @java.lang.Override

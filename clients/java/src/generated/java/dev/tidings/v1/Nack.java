@@ -30,13 +30,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Nack_descriptor;
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Nack_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Nack_fieldAccessorTable
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Nack_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Nack.class, dev.tidings.v1.Nack.Builder.class);
   }
@@ -384,13 +384,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.NackOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Nack_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Nack_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Nack_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Nack_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Nack.class, dev.tidings.v1.Nack.Builder.class);
     }
@@ -429,7 +429,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_Nack_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_Nack_descriptor;
     }
 
     @java.lang.Override

@@ -36,13 +36,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Opened_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Opened_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Opened_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Opened_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Opened.class, dev.tidings.v1.Opened.Builder.class);
   }
@@ -434,13 +434,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.OpenedOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Opened_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Opened_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Opened_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Opened_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Opened.class, dev.tidings.v1.Opened.Builder.class);
     }
@@ -486,7 +486,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Opened_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Opened_descriptor;
     }
 
     @java.lang.Override

@@ -34,13 +34,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Position_descriptor;
+    return dev.tidings.v1.EventProto.internal_static_tidings_v1_Position_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Position_fieldAccessorTable
+    return dev.tidings.v1.EventProto.internal_static_tidings_v1_Position_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Position.class, dev.tidings.v1.Position.Builder.class);
   }
@@ -310,13 +310,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.PositionOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Position_descriptor;
+      return dev.tidings.v1.EventProto.internal_static_tidings_v1_Position_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Position_fieldAccessorTable
+      return dev.tidings.v1.EventProto.internal_static_tidings_v1_Position_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Position.class, dev.tidings.v1.Position.Builder.class);
     }
@@ -344,7 +344,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.EventOuterClass.internal_static_tidings_v1_Position_descriptor;
+      return dev.tidings.v1.EventProto.internal_static_tidings_v1_Position_descriptor;
     }
 
     @java.lang.Override

@@ -30,13 +30,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishRequest_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishRequest_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.PublishRequest.class, dev.tidings.v1.PublishRequest.Builder.class);
   }
@@ -404,13 +404,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.PublishRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishRequest_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishRequest_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PublishRequest.class, dev.tidings.v1.PublishRequest.Builder.class);
     }
@@ -456,7 +456,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishRequest_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishRequest_descriptor;
     }
 
     @java.lang.Override

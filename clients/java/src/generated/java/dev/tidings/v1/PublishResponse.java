@@ -30,13 +30,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishResponse_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishResponse_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.PublishResponse.class, dev.tidings.v1.PublishResponse.Builder.class);
   }
@@ -306,13 +306,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.PublishResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishResponse_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishResponse_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PublishResponse.class, dev.tidings.v1.PublishResponse.Builder.class);
     }
@@ -345,7 +345,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishResponse_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishResponse_descriptor;
     }
 
     @java.lang.Override

@@ -28,13 +28,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamRequest_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamRequest_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.PublishStreamRequest.class, dev.tidings.v1.PublishStreamRequest.Builder.class);
   }
@@ -264,13 +264,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.PublishStreamRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamRequest_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamRequest_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PublishStreamRequest.class, dev.tidings.v1.PublishStreamRequest.Builder.class);
     }
@@ -307,7 +307,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamRequest_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamRequest_descriptor;
     }
 
     @java.lang.Override

@@ -28,13 +28,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.PublishStreamResponse.class, dev.tidings.v1.PublishStreamResponse.Builder.class);
   }
@@ -176,7 +176,7 @@ java.lang.String defaultValue);
 
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_Failure_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_Failure_descriptor;
     }
 
     @SuppressWarnings({"rawtypes"})
@@ -194,7 +194,7 @@ java.lang.String defaultValue);
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_Failure_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_Failure_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PublishStreamResponse.Failure.class, dev.tidings.v1.PublishStreamResponse.Failure.Builder.class);
     }
@@ -307,7 +307,7 @@ java.lang.String defaultValue);
           java.lang.String, java.lang.String> defaultEntry =
               com.google.protobuf.MapEntry
               .<java.lang.String, java.lang.String>newDefaultInstance(
-                  dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_Failure_MetadataEntry_descriptor, 
+                  dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_Failure_MetadataEntry_descriptor, 
                   com.google.protobuf.WireFormat.FieldType.STRING,
                   "",
                   com.google.protobuf.WireFormat.FieldType.STRING,
@@ -646,7 +646,7 @@ java.lang.String defaultValue) {
         dev.tidings.v1.PublishStreamResponse.FailureOrBuilder {
       public static final com.google.protobuf.Descriptors.Descriptor
           getDescriptor() {
-        return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_Failure_descriptor;
+        return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_Failure_descriptor;
       }
 
       @SuppressWarnings({"rawtypes"})
@@ -674,7 +674,7 @@ java.lang.String defaultValue) {
       @java.lang.Override
       protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
           internalGetFieldAccessorTable() {
-        return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_Failure_fieldAccessorTable
+        return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_Failure_fieldAccessorTable
             .ensureFieldAccessorsInitialized(
                 dev.tidings.v1.PublishStreamResponse.Failure.class, dev.tidings.v1.PublishStreamResponse.Failure.Builder.class);
       }
@@ -714,7 +714,7 @@ java.lang.String defaultValue) {
       @java.lang.Override
       public com.google.protobuf.Descriptors.Descriptor
           getDescriptorForType() {
-        return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_Failure_descriptor;
+        return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_Failure_descriptor;
       }
 
       @java.lang.Override
@@ -1777,13 +1777,13 @@ java.lang.String defaultValue) {
       dev.tidings.v1.PublishStreamResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PublishStreamResponse.class, dev.tidings.v1.PublishStreamResponse.Builder.class);
     }
@@ -1817,7 +1817,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_PublishStreamResponse_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_PublishStreamResponse_descriptor;
     }
 
     @java.lang.Override

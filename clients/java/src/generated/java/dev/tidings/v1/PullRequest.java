@@ -32,13 +32,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullRequest_descriptor;
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullRequest_fieldAccessorTable
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.PullRequest.class, dev.tidings.v1.PullRequest.Builder.class);
   }
@@ -532,13 +532,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.PullRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullRequest_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullRequest_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PullRequest.class, dev.tidings.v1.PullRequest.Builder.class);
     }
@@ -585,7 +585,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullRequest_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullRequest_descriptor;
     }
 
     @java.lang.Override

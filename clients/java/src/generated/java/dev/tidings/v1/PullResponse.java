@@ -29,13 +29,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullResponse_descriptor;
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullResponse_fieldAccessorTable
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.PullResponse.class, dev.tidings.v1.PullResponse.Builder.class);
   }
@@ -304,13 +304,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.PullResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullResponse_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullResponse_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.PullResponse.class, dev.tidings.v1.PullResponse.Builder.class);
     }
@@ -354,7 +354,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_PullResponse_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_PullResponse_descriptor;
     }
 
     @java.lang.Override

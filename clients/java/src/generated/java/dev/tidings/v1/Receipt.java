@@ -29,13 +29,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Receipt_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Receipt_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Receipt_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Receipt_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Receipt.class, dev.tidings.v1.Receipt.Builder.class);
   }
@@ -322,13 +322,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.ReceiptOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Receipt_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Receipt_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Receipt_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Receipt_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Receipt.class, dev.tidings.v1.Receipt.Builder.class);
     }
@@ -366,7 +366,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_Receipt_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_Receipt_descriptor;
     }
 
     @java.lang.Override

@@ -28,13 +28,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_RegisterSchemaRequest_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_RegisterSchemaRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_RegisterSchemaRequest_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_RegisterSchemaRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.RegisterSchemaRequest.class, dev.tidings.v1.RegisterSchemaRequest.Builder.class);
   }
@@ -309,13 +309,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.RegisterSchemaRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_RegisterSchemaRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_RegisterSchemaRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_RegisterSchemaRequest_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_RegisterSchemaRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.RegisterSchemaRequest.class, dev.tidings.v1.RegisterSchemaRequest.Builder.class);
     }
@@ -353,7 +353,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_RegisterSchemaRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_RegisterSchemaRequest_descriptor;
     }
 
     @java.lang.Override

@@ -32,13 +32,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Retention_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Retention_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Retention_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Retention_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Retention.class, dev.tidings.v1.Retention.Builder.class);
   }
@@ -325,13 +325,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.RetentionOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Retention_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Retention_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Retention_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Retention_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Retention.class, dev.tidings.v1.Retention.Builder.class);
     }
@@ -369,7 +369,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Retention_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Retention_descriptor;
     }
 
     @java.lang.Override

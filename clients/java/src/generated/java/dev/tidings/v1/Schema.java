@@ -31,7 +31,7 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Schema_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Schema_descriptor;
   }
 
   @SuppressWarnings({"rawtypes"})
@@ -49,7 +49,7 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Schema_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Schema_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Schema.class, dev.tidings.v1.Schema.Builder.class);
   }
@@ -146,7 +146,7 @@ private static final long serialVersionUID = 0L;
         java.lang.String, java.lang.String> defaultEntry =
             com.google.protobuf.MapEntry
             .<java.lang.String, java.lang.String>newDefaultInstance(
-                dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Schema_SourcesEntry_descriptor, 
+                dev.tidings.v1.AdminProto.internal_static_tidings_v1_Schema_SourcesEntry_descriptor, 
                 com.google.protobuf.WireFormat.FieldType.STRING,
                 "",
                 com.google.protobuf.WireFormat.FieldType.STRING,
@@ -606,7 +606,7 @@ java.lang.String defaultValue) {
       dev.tidings.v1.SchemaOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Schema_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Schema_descriptor;
     }
 
     @SuppressWarnings({"rawtypes"})
@@ -634,7 +634,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Schema_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Schema_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Schema.class, dev.tidings.v1.Schema.Builder.class);
     }
@@ -681,7 +681,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Schema_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Schema_descriptor;
     }
 
     @java.lang.Override

@@ -31,13 +31,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SchemaPolicy_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SchemaPolicy_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SchemaPolicy_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SchemaPolicy_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.SchemaPolicy.class, dev.tidings.v1.SchemaPolicy.Builder.class);
   }
@@ -445,13 +445,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.SchemaPolicyOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SchemaPolicy_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SchemaPolicy_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SchemaPolicy_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SchemaPolicy_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SchemaPolicy.class, dev.tidings.v1.SchemaPolicy.Builder.class);
     }
@@ -479,7 +479,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SchemaPolicy_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SchemaPolicy_descriptor;
     }
 
     @java.lang.Override

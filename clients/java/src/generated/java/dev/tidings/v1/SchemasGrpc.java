@@ -563,7 +563,7 @@ public final class SchemasGrpc {
 
     @java.lang.Override
     public com.google.protobuf.Descriptors.FileDescriptor getFileDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.getDescriptor();
+      return dev.tidings.v1.AdminProto.getDescriptor();
     }
 
     @java.lang.Override

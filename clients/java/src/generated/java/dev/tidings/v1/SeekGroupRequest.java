@@ -30,13 +30,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SeekGroupRequest_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SeekGroupRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SeekGroupRequest_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SeekGroupRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.SeekGroupRequest.class, dev.tidings.v1.SeekGroupRequest.Builder.class);
   }
@@ -531,13 +531,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.SeekGroupRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SeekGroupRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SeekGroupRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SeekGroupRequest_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SeekGroupRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SeekGroupRequest.class, dev.tidings.v1.SeekGroupRequest.Builder.class);
     }
@@ -572,7 +572,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_SeekGroupRequest_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_SeekGroupRequest_descriptor;
     }
 
     @java.lang.Override

@@ -39,13 +39,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleRequest_descriptor;
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleRequest_fieldAccessorTable
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.SettleRequest.class, dev.tidings.v1.SettleRequest.Builder.class);
   }
@@ -493,13 +493,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.SettleRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleRequest_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleRequest_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SettleRequest.class, dev.tidings.v1.SettleRequest.Builder.class);
     }
@@ -537,7 +537,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleRequest_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleRequest_descriptor;
     }
 
     @java.lang.Override

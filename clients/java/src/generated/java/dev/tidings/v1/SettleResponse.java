@@ -29,13 +29,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_descriptor;
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_fieldAccessorTable
+    return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.SettleResponse.class, dev.tidings.v1.SettleResponse.Builder.class);
   }
@@ -235,13 +235,13 @@ private static final long serialVersionUID = 0L;
 
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_Failure_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_Failure_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_Failure_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_Failure_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SettleResponse.Failure.class, dev.tidings.v1.SettleResponse.Failure.Builder.class);
     }
@@ -478,13 +478,13 @@ private static final long serialVersionUID = 0L;
         dev.tidings.v1.SettleResponse.FailureOrBuilder {
       public static final com.google.protobuf.Descriptors.Descriptor
           getDescriptor() {
-        return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_Failure_descriptor;
+        return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_Failure_descriptor;
       }
 
       @java.lang.Override
       protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
           internalGetFieldAccessorTable() {
-        return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_Failure_fieldAccessorTable
+        return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_Failure_fieldAccessorTable
             .ensureFieldAccessorsInitialized(
                 dev.tidings.v1.SettleResponse.Failure.class, dev.tidings.v1.SettleResponse.Failure.Builder.class);
       }
@@ -511,7 +511,7 @@ private static final long serialVersionUID = 0L;
       @java.lang.Override
       public com.google.protobuf.Descriptors.Descriptor
           getDescriptorForType() {
-        return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_Failure_descriptor;
+        return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_Failure_descriptor;
       }
 
       @java.lang.Override
@@ -1068,13 +1068,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.SettleResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_fieldAccessorTable
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SettleResponse.class, dev.tidings.v1.SettleResponse.Builder.class);
     }
@@ -1106,7 +1106,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.WorkersOuterClass.internal_static_tidings_v1_SettleResponse_descriptor;
+      return dev.tidings.v1.WorkersProto.internal_static_tidings_v1_SettleResponse_descriptor;
     }
 
     @java.lang.Override

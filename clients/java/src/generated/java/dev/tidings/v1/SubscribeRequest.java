@@ -33,13 +33,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeRequest_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeRequest_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeRequest_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeRequest_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.SubscribeRequest.class, dev.tidings.v1.SubscribeRequest.Builder.class);
   }
@@ -862,13 +862,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.SubscribeRequestOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeRequest_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeRequest_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeRequest_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeRequest_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SubscribeRequest.class, dev.tidings.v1.SubscribeRequest.Builder.class);
     }
@@ -932,7 +932,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeRequest_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeRequest_descriptor;
     }
 
     @java.lang.Override

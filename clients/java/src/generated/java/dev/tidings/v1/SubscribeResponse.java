@@ -35,13 +35,13 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeResponse_descriptor;
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeResponse_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeResponse_fieldAccessorTable
+    return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeResponse_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.SubscribeResponse.class, dev.tidings.v1.SubscribeResponse.Builder.class);
   }
@@ -548,13 +548,13 @@ private static final long serialVersionUID = 0L;
       dev.tidings.v1.SubscribeResponseOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeResponse_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeResponse_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeResponse_fieldAccessorTable
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeResponse_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.SubscribeResponse.class, dev.tidings.v1.SubscribeResponse.Builder.class);
     }
@@ -603,7 +603,7 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.BrokerOuterClass.internal_static_tidings_v1_SubscribeResponse_descriptor;
+      return dev.tidings.v1.BrokerProto.internal_static_tidings_v1_SubscribeResponse_descriptor;
     }
 
     @java.lang.Override

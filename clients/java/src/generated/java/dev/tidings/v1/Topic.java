@@ -32,7 +32,7 @@ private static final long serialVersionUID = 0L;
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Topic_descriptor;
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Topic_descriptor;
   }
 
   @SuppressWarnings({"rawtypes"})
@@ -50,7 +50,7 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Topic_fieldAccessorTable
+    return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Topic_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
             dev.tidings.v1.Topic.class, dev.tidings.v1.Topic.Builder.class);
   }
@@ -431,7 +431,7 @@ private static final long serialVersionUID = 0L;
         java.lang.String, java.lang.String> defaultEntry =
             com.google.protobuf.MapEntry
             .<java.lang.String, java.lang.String>newDefaultInstance(
-                dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Topic_LabelsEntry_descriptor, 
+                dev.tidings.v1.AdminProto.internal_static_tidings_v1_Topic_LabelsEntry_descriptor, 
                 com.google.protobuf.WireFormat.FieldType.STRING,
                 "",
                 com.google.protobuf.WireFormat.FieldType.STRING,
@@ -927,7 +927,7 @@ java.lang.String defaultValue) {
       dev.tidings.v1.TopicOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Topic_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Topic_descriptor;
     }
 
     @SuppressWarnings({"rawtypes"})
@@ -955,7 +955,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Topic_fieldAccessorTable
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Topic_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
               dev.tidings.v1.Topic.class, dev.tidings.v1.Topic.Builder.class);
     }
@@ -1022,7 +1022,7 @@ java.lang.String defaultValue) {
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return dev.tidings.v1.AdminOuterClass.internal_static_tidings_v1_Topic_descriptor;
+      return dev.tidings.v1.AdminProto.internal_static_tidings_v1_Topic_descriptor;
     }
 
     @java.lang.Override

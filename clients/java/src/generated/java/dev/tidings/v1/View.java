@@ -119,7 +119,7 @@ public enum View
   }
   public static final com.google.protobuf.Descriptors.EnumDescriptor
       getDescriptor() {
-    return dev.tidings.v1.BrokerOuterClass.getDescriptor().getEnumTypes().get(1);
+    return dev.tidings.v1.BrokerProto.getDescriptor().getEnumTypes().get(1);
   }
 
   private static final View[] VALUES = values();

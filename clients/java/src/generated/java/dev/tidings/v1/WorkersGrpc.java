@@ -424,7 +424,7 @@ public final class WorkersGrpc {
 
     @java.lang.Override
     public com.google.protobuf.Descriptors.FileDescriptor getFileDescriptor() {
-      return dev.tidings.v1.WorkersOuterClass.getDescriptor();
+      return dev.tidings.v1.WorkersProto.getDescriptor();
     }
 
     @java.lang.Override

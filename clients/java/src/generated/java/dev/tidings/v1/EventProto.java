@@ -4,8 +4,8 @@
 // Protobuf Java Version: 3.25.5
 package dev.tidings.v1;
 
-public final class EventOuterClass {
-  private EventOuterClass() {}
+public final class EventProto {
+  private EventProto() {}
   public static void registerAllExtensions(
       com.google.protobuf.ExtensionRegistryLite registry) {
   }
@@ -55,10 +55,10 @@ public final class EventOuterClass {
       "\030\017 \001(\0132\032.google.protobuf.Timestamp\0321\n\017Ex" +
       "tensionsEntry\022\013\n\003key\030\001 \001(\t\022\r\n\005value\030\002 \001(" +
       "\t:\0028\001B\t\n\007payload\":\n\010Position\022\r\n\005topic\030\001 " +
-      "\001(\t\022\r\n\005epoch\030\002 \001(\004\022\020\n\010sequence\030\003 \001(\004B_\n\016" +
-      "dev.tidings.v1P\001Z>github.com/tidings-dev" +
-      "/tidings/clients/go/tidings/v1;tidingsv1" +
-      "\252\002\nTidings.V1b\006proto3"
+      "\001(\t\022\r\n\005epoch\030\002 \001(\004\022\020\n\010sequence\030\003 \001(\004Bk\n\016" +
+      "dev.tidings.v1B\nEventProtoP\001Z>github.com" +
+      "/tidings-dev/tidings/clients/go/tidings/" +
+      "v1;tidingsv1\252\002\nTidings.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,

@@ -4,8 +4,8 @@
 // Protobuf Java Version: 3.25.5
 package dev.tidings.v1;
 
-public final class WorkersOuterClass {
-  private WorkersOuterClass() {}
+public final class WorkersProto {
+  private WorkersProto() {}
   public static void registerAllExtensions(
       com.google.protobuf.ExtensionRegistryLite registry) {
   }
@@ -87,16 +87,17 @@ public final class WorkersOuterClass {
       "9\n\004Pull\022\027.tidings.v1.PullRequest\032\030.tidin" +
       "gs.v1.PullResponse\022D\n\006Settle\022\031.tidings.v" +
       "1.SettleRequest\032\032.tidings.v1.SettleRespo" +
-      "nse\"\003\220\002\002B_\n\016dev.tidings.v1P\001Z>github.com" +
-      "/tidings-dev/tidings/clients/go/tidings/" +
-      "v1;tidingsv1\252\002\nTidings.V1b\006proto3"
+      "nse\"\003\220\002\002Bm\n\016dev.tidings.v1B\014WorkersProto" +
+      "P\001Z>github.com/tidings-dev/tidings/clien" +
+      "ts/go/tidings/v1;tidingsv1\252\002\nTidings.V1b" +
+      "\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
         new com.google.protobuf.Descriptors.FileDescriptor[] {
           com.google.protobuf.DurationProto.getDescriptor(),
-          dev.tidings.v1.BrokerOuterClass.getDescriptor(),
-          dev.tidings.v1.EventOuterClass.getDescriptor(),
+          dev.tidings.v1.BrokerProto.getDescriptor(),
+          dev.tidings.v1.EventProto.getDescriptor(),
         });
     internal_static_tidings_v1_PullRequest_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -141,8 +142,8 @@ public final class WorkersOuterClass {
         internal_static_tidings_v1_SettleResponse_Failure_descriptor,
         new java.lang.String[] { "Token", "Reason", });
     com.google.protobuf.DurationProto.getDescriptor();
-    dev.tidings.v1.BrokerOuterClass.getDescriptor();
-    dev.tidings.v1.EventOuterClass.getDescriptor();
+    dev.tidings.v1.BrokerProto.getDescriptor();
+    dev.tidings.v1.EventProto.getDescriptor();
   }
 
   // @@protoc_insertion_point(outer_class_scope)

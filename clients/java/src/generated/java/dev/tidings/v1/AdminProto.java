@@ -4,8 +4,8 @@
 // Protobuf Java Version: 3.25.5
 package dev.tidings.v1;
 
-public final class AdminOuterClass {
-  private AdminOuterClass() {}
+public final class AdminProto {
+  private AdminProto() {}
   public static void registerAllExtensions(
       com.google.protobuf.ExtensionRegistryLite registry) {
   }
@@ -301,10 +301,10 @@ public final class AdminOuterClass {
       "\036.tidings.v1.ListSchemasRequest\032\037.tiding" +
       "s.v1.ListSchemasResponse\022Q\n\014DeleteSchema" +
       "\022\037.tidings.v1.DeleteSchemaRequest\032 .tidi" +
-      "ngs.v1.DeleteSchemaResponseB_\n\016dev.tidin" +
-      "gs.v1P\001Z>github.com/tidings-dev/tidings/" +
-      "clients/go/tidings/v1;tidingsv1\252\002\nTiding" +
-      "s.V1b\006proto3"
+      "ngs.v1.DeleteSchemaResponseBk\n\016dev.tidin" +
+      "gs.v1B\nAdminProtoP\001Z>github.com/tidings-" +
+      "dev/tidings/clients/go/tidings/v1;tiding" +
+      "sv1\252\002\nTidings.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -313,8 +313,8 @@ public final class AdminOuterClass {
           com.google.protobuf.DurationProto.getDescriptor(),
           com.google.protobuf.FieldMaskProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
-          dev.tidings.v1.BrokerOuterClass.getDescriptor(),
-          dev.tidings.v1.EventOuterClass.getDescriptor(),
+          dev.tidings.v1.BrokerProto.getDescriptor(),
+          dev.tidings.v1.EventProto.getDescriptor(),
         });
     internal_static_tidings_v1_Topic_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -506,8 +506,8 @@ public final class AdminOuterClass {
     com.google.protobuf.DurationProto.getDescriptor();
     com.google.protobuf.FieldMaskProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
-    dev.tidings.v1.BrokerOuterClass.getDescriptor();
-    dev.tidings.v1.EventOuterClass.getDescriptor();
+    dev.tidings.v1.BrokerProto.getDescriptor();
+    dev.tidings.v1.EventProto.getDescriptor();
   }
 
   // @@protoc_insertion_point(outer_class_scope)

@@ -4,8 +4,8 @@
 // Protobuf Java Version: 3.25.5
 package dev.tidings.v1;
 
-public final class BrokerOuterClass {
-  private BrokerOuterClass() {}
+public final class BrokerProto {
+  private BrokerProto() {}
   public static void registerAllExtensions(
       com.google.protobuf.ExtensionRegistryLite registry) {
   }
@@ -172,17 +172,17 @@ public final class BrokerOuterClass {
       "ings.v1.PublishStreamRequest\032!.tidings.v" +
       "1.PublishStreamResponse(\0010\001\022J\n\tSubscribe" +
       "\022\034.tidings.v1.SubscribeRequest\032\035.tidings" +
-      ".v1.SubscribeResponse0\001B_\n\016dev.tidings.v" +
-      "1P\001Z>github.com/tidings-dev/tidings/clie" +
-      "nts/go/tidings/v1;tidingsv1\252\002\nTidings.V1" +
-      "b\006proto3"
+      ".v1.SubscribeResponse0\001Bl\n\016dev.tidings.v" +
+      "1B\013BrokerProtoP\001Z>github.com/tidings-dev" +
+      "/tidings/clients/go/tidings/v1;tidingsv1" +
+      "\252\002\nTidings.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
         new com.google.protobuf.Descriptors.FileDescriptor[] {
           com.google.protobuf.DurationProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
-          dev.tidings.v1.EventOuterClass.getDescriptor(),
+          dev.tidings.v1.EventProto.getDescriptor(),
         });
     internal_static_tidings_v1_PublishRequest_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -276,7 +276,7 @@ public final class BrokerOuterClass {
         new java.lang.String[] { "Grace", "Reason", });
     com.google.protobuf.DurationProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
-    dev.tidings.v1.EventOuterClass.getDescriptor();
+    dev.tidings.v1.EventProto.getDescriptor();
   }
 
   // @@protoc_insertion_point(outer_class_scope)
