@@ -23,6 +23,7 @@ use crate::{backend::BackendError, limits::BACKEND_DEADLINE};
 /// What the publish script answers where the stream holds something behind the place that the
 /// topic has reached: nothing can be put there.
 pub(super) const OUT_OF_ORDER: &str = "OUTOFORDER";
+pub(super) const OTHER_REPLID: &str = "REPLID";
 /// What a script answers where it cannot make sense of what is stored.
 const DAMAGED: &str = "DAMAGED";
 /// What the open script answers where a topic is kept in a way that we know nothing of.
@@ -337,7 +338,7 @@ impl CallError {
                 Some(
                     "READONLY" | "OOM" | "MISCONF" | "NOSCRIPT" | "LOADING" | "BUSY" | "MOVED"
                     | "ASK" | "TRYAGAIN" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" | "NOAUTH"
-                    | "WRONGTYPE" | OUT_OF_ORDER,
+                    | "WRONGTYPE" | OUT_OF_ORDER | OTHER_REPLID,
                 ) => true,
                 // Said by a command inside a script, it may have come after a write.
                 Some("NOPERM") => !error.to_string().contains("script:"),

@@ -18,7 +18,7 @@ use tracing::error;
 
 use super::{
     batch, bridge,
-    connection::{CallError, Link, OUT_OF_ORDER},
+    connection::{CallError, Link, OTHER_REPLID, OUT_OF_ORDER},
     listener::Request,
     scripts::{History, Opened, Opening, Published, Publishing},
     session::{Known, OpenTopic, Session},
@@ -305,6 +305,11 @@ impl Publisher {
         if published.as_ref().is_err_and(|error| error.code() == Some(OUT_OF_ORDER)) {
             // Only another life, above what stands there, can go on.
             known.lock().distrusted = Some(opened.epoch);
+            return Ok(None);
+        }
+        if published.as_ref().is_err_and(|error| error.code() == Some(OTHER_REPLID)) {
+            // It may be the same Redis, renamed: who opens the topic has to know.
+            self.session.look_again(link).await;
             return Ok(None);
         }
         published.map_err(|error| {

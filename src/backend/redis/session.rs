@@ -16,8 +16,8 @@ use std::{
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -59,6 +59,9 @@ pub(super) struct Session {
     listening: Mutex<Option<Arc<Link>>>,
     deployment: Mutex<Arc<str>>,
     renamed: Mutex<Option<Renamed>>,
+    /// Asks for a look at Redis before its time.
+    look: Notify,
+    looks: watch::Sender<u64>,
     last_error: Mutex<String>,
     generations: AtomicU64,
     /// The latest time that we sent ourselves through our own channel.
@@ -123,6 +126,8 @@ impl Session {
             listening: Mutex::new(None),
             deployment: Mutex::new("".into()),
             renamed: Mutex::new(None),
+            look: Notify::new(),
+            looks: watch::Sender::new(0),
             last_error: Mutex::new("not connected yet".into()),
             generations: AtomicU64::new(1),
             probed_us: AtomicU64::new(0),
@@ -315,11 +320,29 @@ impl Session {
     async fn watch_over(&self, link: &Link) -> CallError {
         let mut before = None;
         loop {
-            match self.poll(link, &mut before).await {
-                Ok(()) => sleep(LIFE_SIGN).await,
-                Err(error) => return error,
+            if let Err(error) = self.poll(link, &mut before).await {
+                return error;
+            }
+            self.looks.send_modify(|looks| *looks += 1);
+            // In no order: whichever comes first.
+            tokio::select! {
+                () = sleep(LIFE_SIGN) => (),
+                () = self.look.notified() => (),
             }
         }
+    }
+
+    /// Waits until Redis has been asked who it is, or the connection is given up.
+    pub(super) async fn look_again(&self, link: &Link) {
+        let mut looks = self.looks.subscribe();
+        self.look.notify_one();
+        let looked = async {
+            tokio::select! {
+                _ = looks.changed() => (),
+                () = link.closed() => (),
+            }
+        };
+        let _ = timeout(BACKEND_DEADLINE, looked).await;
     }
 
     async fn poll(&self, link: &Link, before: &mut Option<Identity>) -> Result<(), CallError> {
