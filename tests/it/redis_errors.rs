@@ -144,7 +144,7 @@ async fn a_redis_that_misses_its_replicas_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_redis_that_cannot_save_refuses() {
+async fn a_redis_that_cannot_save_is_unavailable_and_heals() {
     let mut scene = Scene::open().await;
     // Where the snapshot should go, there is a folder.
     let snapshot = scene.redis.dir().join("dump.rdb");
@@ -160,7 +160,7 @@ async fn a_redis_that_cannot_save_refuses() {
         .await;
     };
     saved(&scene, "err").await;
-    let (code, because) = (Code::FailedPrecondition, "BACKEND_REFUSED");
+    let (code, because) = (Code::Unavailable, "BACKEND_UNAVAILABLE");
     scene.is_refused("orders", code, because, "MISCONF").await;
     refuses_new_topics_too(&mut scene, code, because, "MISCONF").await;
     scene.lives_on().await;

@@ -336,7 +336,7 @@ const REMEDIES: &[Remedy] = &[
         file: "src/backend/redis/connection.rs",
         with: "redis::cmd(\"ECHO\")",
         without: "redis::cmd(\"PING\")",
-        test: "redis_errors::a_redis_that_cannot_save_refuses",
+        test: "redis_errors::a_redis_that_cannot_save_is_unavailable_and_heals",
     },
 ];
 

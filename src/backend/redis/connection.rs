@@ -393,7 +393,10 @@ impl From<CallError> for BackendError {
                 BackendError::Failover { cause }
             }
             Some("OOM") => BackendError::Full { cause },
-            Some("LOADING" | "BUSY" | "NOREPLICAS") | None => BackendError::Unavailable { cause },
+            // What passes by itself, or is mended without us.
+            Some("LOADING" | "BUSY" | "NOREPLICAS" | "MISCONF") | None => {
+                BackendError::Unavailable { cause }
+            }
             // What a script said, of which no rule above knows why.
             Some("ERR") => BackendError::Refused {
                 cause: format!(
