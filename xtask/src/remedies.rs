@@ -173,7 +173,7 @@ const REMEDIES: &[Remedy] = &[
         file: "src/backend/redis/connection.rs",
         with: "                self.close();\n                return Err(CallError::Lost(format!(\"none within",
         without: "                return Err(CallError::Lost(format!(\"none within",
-        test: "redis_protocol::an_answer_that_was_lost_is_an_unknown_outcome_and_the_next_publish_waits_for_nothing",
+        test: "redis_protocol::what_took_too_long_ends_the_connection_and_nothing_is_sent_behind_it",
     },
     Remedy {
         against: "U4: a script that Redis forgot",
@@ -237,7 +237,7 @@ const REMEDIES: &[Remedy] = &[
         file: OPEN,
         with: "if not string.find(info, 'role:master', 1, true) then",
         without: "if false then",
-        test: "redis_protocol::a_demoted_primary_is_never_answered_as_a_success",
+        test: "redis_protocol::who_comes_to_a_demoted_primary_before_that_is_noticed_is_told_of_no_place",
     },
     Remedy {
         against: "F4: a name that changed with nothing lost",
@@ -258,15 +258,14 @@ const REMEDIES: &[Remedy] = &[
         file: OPEN,
         with: "redis.call('PUBLISH', ARGV[8], ",
         without: "redis.call('PUBLISH', ARGV[8] .. '.nobody', ",
-        test: "redis_protocol::a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch \
-               redis_protocol::a_topic_that_is_deleted_and_begun_again_is_no_gap_for_who_heard_all_of_it",
+        test: "redis_protocol::a_life_that_begins_is_heard_by_who_follows_a_quiet_topic",
     },
     Remedy {
         against: "F7: what a broker was told is not claimed",
         file: PUBLISHER,
         with: "claim: known.claim.filter(|_| self.rules.compare_epochs),",
         without: "claim: known.claim.filter(|_| false),",
-        test: "redis_protocol::a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch",
+        test: "redis_protocol::a_broker_that_was_told_more_than_is_left_begins_a_new_epoch_where_it_opens",
     },
     Remedy {
         against: "F7: only the publisher's own connection is compared",
