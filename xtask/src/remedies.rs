@@ -183,11 +183,11 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_protocol::forgotten_scripts_are_loaded_again_in_place",
     },
     Remedy {
-        against: "U5: away since when?",
+        against: "U5: away while the listener waits",
         file: "src/backend/redis/reach.rs",
         with: "if following && session.is_connected() {",
         without: "if following {",
-        test: "live::a_half_open_command_path_is_noticed",
+        test: "redis_races::redis_is_told_as_away_also_while_the_listener_waits_for_it",
     },
     Remedy {
         against: "U5: away since it was noticed",
@@ -212,18 +212,11 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_races::a_topic_that_is_born_in_a_flood_is_told_soon",
     },
     Remedy {
-        against: "F7: who was not listening has no proof",
-        file: PUBLISH,
-        with: "if us - clock > 10000 or us < clock then",
-        without: "if false then",
-        test: "redis_protocol::a_redis_that_went_back_under_another_name_takes_no_publish_into_the_old_life",
-    },
-    Remedy {
         against: "F1: the same lineage proves nothing",
         file: OPEN,
         with: "elseif m[4] ~= id then",
         without: "elseif m[4] ~= id and not string.find(info, 'master_replid2:' .. m[4], 1, true) then",
-        test: "redis_races::a_name_that_redis_had_before_last_proves_nothing",
+        test: "redis_races::a_replica_that_took_over_with_less_is_another_history",
     },
     Remedy {
         against: "F2: a life between the one heard and the one opened",
@@ -335,7 +328,7 @@ const REMEDIES: &[Remedy] = &[
         file: "src/backend/redis/connection.rs",
         with: "redis::cmd(\"ECHO\")",
         without: "redis::cmd(\"PING\")",
-        test: "redis_errors::a_redis_that_cannot_save_is_unavailable_and_heals",
+        test: "redis_errors::a_redis_that_cannot_save_refuses",
     },
 ];
 
