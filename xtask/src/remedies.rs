@@ -240,6 +240,13 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_protocol::a_first_replica_renames_the_history_and_nobody_is_told_of_a_gap",
     },
     Remedy {
+        against: "F4: a name that was seen to change, and changed again",
+        file: OPEN,
+        with: "m[4] == ARGV[13] and id == ARGV[14] then",
+        without: "m[4] == ARGV[13] then",
+        test: "redis_races::a_name_that_redis_had_before_last_proves_nothing",
+    },
+    Remedy {
         against: "F5: epochs in milliseconds collide",
         file: OPEN,
         with: "local us = tonumber(t[1]) * 1000000 + tonumber(t[2])\n",
