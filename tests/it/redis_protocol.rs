@@ -7,7 +7,7 @@ use prost::Message as _;
 use tidings::{
     backend::{
         Backend, BackendError, BridgeMode, Entry, News, TopicSettings,
-        redis::{OpenError, Redis},
+        redis::{OpenError, Redis, RedisConfig, Rules},
     },
     position::{Position, Start},
     proto::{self, redis::Batch},
@@ -25,6 +25,26 @@ use crate::support::{
 
 /// Shorter than it takes until positions are compared.
 const MOMENT: Duration = Duration::from_secs(1);
+
+/// Redis goes back in time behind connections that live on: what follows `last` is gone.
+async fn set_back(server: &RedisServer, last: Position, gone: &[u64]) {
+    for sequence in gone {
+        server.command(&["XDEL", STREAM, &format!("{}-{sequence}", last.epoch)]).await;
+    }
+    server.command(&["XSETID", STREAM, &format!("{}-{}", last.epoch, last.sequence)]).await;
+    server.command(&["HSET", HASH, "last", &last.sequence.to_string()]).await;
+}
+
+/// Until the broker has just asked Redis who it is: it does so again only a while later.
+async fn just_looked(broker: &mut Broker) {
+    while broker.feed.try_recv().is_ok() {}
+    loop {
+        let news = tokio::time::timeout(PATIENCE, broker.feed.recv()).await;
+        if let News::Clock { .. } = news.expect("it looks").expect("the feed lives") {
+            return;
+        }
+    }
+}
 
 #[tokio::test]
 async fn the_first_batch_of_a_topic_is_no_gap_for_who_waited_for_it() {
@@ -103,11 +123,8 @@ async fn a_position_given_twice_is_an_unknown_outcome_and_a_new_epoch() {
         last = broker.append(&orders(), id).await;
     }
     broker.told_until_event("4").await;
-    // Redis went back in time behind connections that live on.
     let epoch = last.first.epoch;
-    server.command(&["XDEL", STREAM, &format!("{epoch}-3"), &format!("{epoch}-4")]).await;
-    server.command(&["XSETID", STREAM, &format!("{epoch}-2")]).await;
-    server.command(&["HSET", HASH, "last", "2"]).await;
+    set_back(&server, Position::new(epoch, 2), &[3, 4]).await;
     let answer = broker.redis.append(&orders(), &live(), vec![event("5")]).await;
     assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
     let after = broker.append(&orders(), "6").await;
@@ -128,34 +145,11 @@ async fn a_position_that_was_heard_on_the_other_connection_proves_a_rollback_too
     }
     broker.told_until_event("4").await;
     // Back to a place above all that this broker published itself.
-    server.command(&["XDEL", STREAM, &format!("{epoch}-3"), &format!("{epoch}-4")]).await;
-    server.command(&["XSETID", STREAM, &format!("{epoch}-2")]).await;
-    server.command(&["HSET", HASH, "last", "2"]).await;
+    set_back(&server, Position::new(epoch, 2), &[3, 4]).await;
     let answer = broker.redis.append(&orders(), &live(), vec![event("5")]).await;
     assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
     let after = broker.append(&orders(), "6").await;
     assert_ne!(after.first.epoch, epoch);
-}
-
-/// Redis becomes a replica of one that holds less, and a primary again, before anybody looks. A broker
-/// that was not listening knows no position that would prove it.
-#[tokio::test]
-async fn a_redis_that_went_back_under_another_name_takes_no_publish_into_the_old_life() {
-    let server = RedisServer::start(Persistence::None).await;
-    let (broker, other) = (Broker::open(&server, "a").await, Broker::open(&server, "b").await);
-    let first = broker.append(&orders(), "1").await.first;
-    let keys = [HASH, STREAM].map(str::to_owned);
-    let copies = keys.clone().map(|key| format!("copy:{key}"));
-    server.copy_together(&keys, &copies).await;
-    let second = other.append(&orders(), "2").await.first;
-    assert_eq!(second, Position::new(first.epoch, 2));
-    // A moment longer than a publish asks after who Redis is.
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    server.copy_together(&copies, &keys).await;
-    server.replicaof(Some(1)).await;
-    server.replicaof(None).await;
-    let third = broker.append(&orders(), "3").await.first;
-    assert_ne!(third.epoch, first.epoch, "{second} was given already");
 }
 
 #[tokio::test]
@@ -170,9 +164,7 @@ async fn a_live_batch_below_what_was_heard_proves_a_rollback() {
     }
     broker.told_until_event("4").await;
     let epoch = last.first.epoch;
-    server.command(&["XDEL", STREAM, &format!("{epoch}-3"), &format!("{epoch}-4")]).await;
-    server.command(&["XSETID", STREAM, &format!("{epoch}-2")]).await;
-    server.command(&["HSET", HASH, "last", "2"]).await;
+    set_back(&server, Position::new(epoch, 2), &[3, 4]).await;
     // A broker that knows nothing publishes into the life that went back.
     let third = Broker::open(&server, "c").await;
     let reused = third.append(&orders(), "5").await;
@@ -183,6 +175,41 @@ async fn a_live_batch_below_what_was_heard_proves_a_rollback() {
     let gap = gaps(&told)[0];
     assert_eq!(gap.after, Position::new(epoch, 4));
     assert_ne!(gap.until.epoch, epoch);
+}
+
+/// Nobody publishes: there is no answer and no batch with a position that was given before.
+#[tokio::test]
+async fn a_broker_that_was_told_more_than_is_left_begins_a_new_epoch_where_it_opens() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    let epoch = broker.append(&orders(), "1").await.first.epoch;
+    broker.append(&orders(), "2").await;
+    set_back(&server, Position::new(epoch, 1), &[2]).await;
+    broker.attach(&orders(), &live()).await;
+    let at = broker.redis.seek(&orders(), Start::Now).await.unwrap();
+    assert!(at.epoch > epoch, "goes on at {at:?}, behind which there was another event");
+}
+
+#[tokio::test]
+async fn a_life_that_begins_is_heard_by_who_follows_a_quiet_topic() {
+    let server = RedisServer::start(Persistence::None).await;
+    // It never compares positions by itself: what it is told, it has heard.
+    let rules = Rules { check_positions: false, ..Rules::default() };
+    let listening = RedisConfig { rules, ..config(&server.url(), "a") };
+    let (redis, feed) = Redis::open(&listening).await.expect("a usable redis");
+    let mut listening = Broker { redis, feed, held: Vec::new() };
+    listening.attach(&orders(), &live()).await;
+    let mut other = Broker::open(&server, "b").await;
+    let epoch = other.append(&orders(), "1").await.first.epoch;
+    let last = other.append(&orders(), "2").await.first;
+    listening.told_until_event("2").await;
+    set_back(&server, Position::new(epoch, 1), &[2]).await;
+    // It opens the topic, finds less than it was told of, and publishes nothing.
+    other.attach(&orders(), &live()).await;
+    let told = listening.told_until(|told| matches!(told, Told::Lost(_))).await;
+    let gap = gaps(&told)[0];
+    assert_eq!((gap.after, gap.until.sequence), (last, 0), "{gap:?}");
+    assert!(gap.until.epoch > epoch, "{gap:?}");
 }
 
 #[tokio::test]
@@ -365,28 +392,31 @@ async fn a_forged_batch_moves_nobody() {
 async fn echoes_that_are_waited_for_end_with_the_connection() {
     let server = RedisServer::start(Persistence::None).await;
     let mut broker = Broker::open(&server, "a").await;
+    let first = broker.append(&orders(), "1").await.first;
+    broker.append(&orders(), "2").await;
     broker.attach(&orders(), &bridged(BridgeMode::Raw)).await;
-    let last = broker.append(&orders(), "1").await.first;
-    broker.told_until_event("1").await;
     let Reply::Text(deployment) = server.command(&["HGET", "td:_tidings.deployment", "id"]).await
     else {
         panic!("no deployment")
     };
-    // A batch that was heard already, with an echo that does not follow it.
+    // What was read already, heard only now, with two echoes of which one does not follow it. On
+    // this connection it is the first batch: nothing proves a rollback, which would end them too.
     let batch = Batch {
-        first_sequence: last.sequence,
-        epoch: last.epoch,
+        first_sequence: first.sequence,
+        epoch: first.epoch,
         deployment,
         topic: orders().to_string(),
         // How the SHA-256 of "hello" begins.
-        echo: vec![u64::from_le_bytes([0x2c, 0xf2, 0x4d, 0xba, 0x5f, 0xb0, 0xa3, 0x0e])],
-        events: vec![proto::Event::default()],
+        echo: vec![u64::from_le_bytes([0x2c, 0xf2, 0x4d, 0xba, 0x5f, 0xb0, 0xa3, 0x0e]); 2],
+        events: vec![proto::Event::default(); 2],
         ..Default::default()
     };
     let magic = [0xF5, b'T', b'D', 1];
     server.publish("td:{orders}:c", &[&magic[..], &batch.encode_to_vec()].concat()).await;
+    server.publish("orders", b"hello").await;
     server.publish("orders", b"heard").await;
-    broker.told_until(|told| matches!(told, Told::Raw(text) if text == "heard")).await;
+    let told = broker.told_until(|told| matches!(told, Told::Raw(_))).await;
+    assert_eq!(told, [Told::Raw("heard".into())], "the echo is not told");
     server.client_kill("pubsub").await;
     eventually("the broker listens again", PATIENCE, || async {
         server.pubsub_numsub("orders").await == 1
@@ -419,10 +449,13 @@ async fn a_deleted_hash_over_a_living_stream_does_not_stop_the_topic() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
     let first = broker.append(&orders(), "1").await;
+    // A life begun by a clock that was an hour ahead: Redis takes no entry below it.
+    let ahead = first.first.epoch + 3_600_000_000;
+    server.command(&["XADD", STREAM, &format!("{ahead}-0"), "why", "created", "t", "1"]).await;
     server.del(&[HASH]).await;
     let other = Broker::open(&server, "b").await;
     let second = other.append(&orders(), "2").await;
-    assert!(first.first.epoch < second.first.epoch);
+    assert!(ahead < second.first.epoch);
 }
 
 #[tokio::test]
@@ -456,9 +489,9 @@ async fn a_first_replica_renames_the_history_and_nobody_is_told_of_a_gap() {
     })
     .await;
     assert!(replica.in_sync().await);
-    // At once, and long before the broker looks by itself who Redis is.
-    let at_once = broker.append(&orders(), "at once").await;
-    assert_eq!(at_once.first.epoch, before.first.epoch);
+    // Until the broker has looked twice.
+    let renamed = tokio::time::Instant::now() + Duration::from_secs(2);
+    tokio::time::sleep_until(renamed).await;
     let mut other: Topic = "other".parse().unwrap();
     broker.append(&other, "x").await;
     let after = broker.append(&orders(), "2").await;
@@ -486,6 +519,24 @@ async fn a_demoted_primary_is_never_answered_as_a_success() {
     );
     server.replicaof(None).await;
     broker.append(&orders(), "3").await;
+}
+
+/// To open a topic that has not changed writes nothing: Redis itself would not refuse it.
+#[tokio::test]
+async fn who_comes_to_a_demoted_primary_before_that_is_noticed_is_told_of_no_place() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.append(&orders(), "1").await;
+    just_looked(&mut broker).await;
+    // It reaches no primary, and so it keeps the name and the topics that it had as one.
+    server.replicaof(Some(1)).await;
+    let answer = broker.redis.attach(&orders(), &live()).await;
+    assert!(
+        matches!(answer, Err(BackendError::Failover { .. } | BackendError::Unavailable { .. })),
+        "{answer:?}"
+    );
+    server.replicaof(None).await;
+    broker.attach(&orders(), &live()).await;
 }
 
 #[tokio::test]
@@ -529,6 +580,25 @@ async fn an_answer_that_was_lost_is_an_unknown_outcome_and_the_next_publish_wait
     assert!(matches!(answer, Err(BackendError::Unavailable { .. })), "{answer:?}");
     server.sigcont();
     broker.append(&orders(), "4").await;
+}
+
+/// The call only asks: no publish of unknown outcome is there to end the connection.
+#[tokio::test]
+async fn what_took_too_long_ends_the_connection_and_nothing_is_sent_behind_it() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    let first = broker.append(&orders(), "1").await.first;
+    // The next sign of life is not asked for before the call below has taken most of its time.
+    just_looked(&mut broker).await;
+    server.sigstop();
+    let other: Topic = "other".parse().unwrap();
+    for (topic, id) in [(other, "x"), (orders(), "2")] {
+        let answer = broker.redis.append(&topic, &live(), vec![event(id)]).await;
+        assert!(matches!(answer, Err(BackendError::Unavailable { .. })), "{topic}: {answer:?}");
+    }
+    server.sigcont();
+    let third = broker.append(&orders(), "3").await.first;
+    assert_eq!(third, Position::new(first.epoch, 2), "what was refused is stored");
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use std::{
 };
 
 use tidings::{
-    backend::{Backend, BackendError, BridgeMode, News, TopicSettings, redis::Redis},
+    backend::{
+        Backend, BackendError, BridgeMode, News, TopicSettings,
+        redis::{Redis, RedisConfig, Rules},
+    },
     position::{Position, Start},
     topic::Topic,
 };
@@ -18,6 +21,7 @@ use crate::support::{
     backend::{
         Broker, HASH, PATIENCE, STREAM, Told, bridged, config, event, gaps, ids, live, orders,
     },
+    eventually,
     in_process::topic,
     proxy::{Direction, FaultProxy, Mode, Which},
     redis::{Persistence, RedisServer, Reply},
@@ -191,6 +195,65 @@ async fn a_name_that_redis_had_before_last_proves_nothing() {
     let second = Broker::open(&server, "c").await;
     let after = second.append(&orders(), "4").await;
     assert_ne!(after.first.epoch, epoch, "a forked history went on");
+}
+
+/// Its lineage says whose history it had, and not that it had all of it.
+#[tokio::test]
+async fn a_replica_that_took_over_with_less_is_another_history() {
+    let primary = RedisServer::start(Persistence::None).await;
+    let replica = RedisServer::start(Persistence::None).await;
+    replica.replicaof(Some(primary.port())).await;
+    assert!(replica.in_sync().await);
+    let before = Broker::open(&primary, "a").await;
+    let epoch = before.append(&orders(), "1").await.first.epoch;
+    let replicated = async || replica.command(&["HGET", HASH, "last"]).await;
+    let one = Reply::Text("1".into());
+    eventually("the replica has it", PATIENCE, || async { replicated().await == one }).await;
+    replica.replicaof(None).await;
+    before.append(&orders(), "2").await;
+    before.redis.close().await;
+    let Reply::Text(named) = replica.command(&["HGET", HASH, "replid"]).await else {
+        panic!("no replication id")
+    };
+    let lineage = replica.info("replication").await;
+    assert!(lineage.contains(&format!("master_replid2:{named}")), "{lineage}");
+    // Nobody who was told of the second event is there to say so.
+    let after = Broker::open(&replica, "b").await;
+    let third = after.append(&orders(), "3").await.first;
+    assert_ne!(third.epoch, epoch, "a position that was given is given again");
+}
+
+/// The listener waits for what does not come, and cannot see meanwhile that nothing else comes.
+#[tokio::test]
+async fn redis_is_told_as_away_also_while_the_listener_waits_for_it() {
+    let server = RedisServer::start(Persistence::None).await;
+    let proxy = FaultProxy::start(server.port()).await;
+    // It does not look after the listening connection, so that the listener waits its whole time.
+    let rules = Rules { validate_answers: false, ..Rules::default() };
+    let waiting = RedisConfig { rules, ..config(&proxy.url(), "a") };
+    let (redis, feed) = Redis::open(&waiting).await.expect("a usable redis");
+    let mut broker = Broker { redis, feed, held: Vec::new() };
+    broker.attach(&other(), &live()).await;
+    proxy.set(Which::All, Direction::Both, Mode::BlackHole);
+    let (topic, settings) = (orders(), live());
+    let Broker { redis, feed, .. } = &mut broker;
+    let mut attaching = std::pin::pin!(redis.attach(&topic, &settings));
+    let asked = tokio::time::timeout(MOMENT / 10, &mut attaching).await;
+    asked.expect_err("its channels cannot be confirmed");
+    proxy.cut(Which::Cmd);
+    let told_away = async {
+        while let Some(news) = feed.recv().await {
+            if matches!(news, News::Down { .. }) {
+                return;
+            }
+        }
+        panic!("the feed ended");
+    };
+    tokio::select! {
+        biased;
+        () = told_away => (),
+        answer = attaching => panic!("nothing was told before {answer:?}"),
+    }
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ const REMEDIES: &[Remedy] = &[
         file: "src/backend/redis/connection.rs",
         with: "                self.close();\n                return Err(CallError::Lost(format!(\"none within",
         without: "                return Err(CallError::Lost(format!(\"none within",
-        test: "redis_protocol::an_answer_that_was_lost_is_an_unknown_outcome_and_the_next_publish_waits_for_nothing",
+        test: "redis_protocol::what_took_too_long_ends_the_connection_and_nothing_is_sent_behind_it",
     },
     Remedy {
         against: "U4: a script that Redis forgot",
@@ -183,11 +183,11 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_protocol::forgotten_scripts_are_loaded_again_in_place",
     },
     Remedy {
-        against: "U5: away since when?",
+        against: "U5: away while the listener waits",
         file: "src/backend/redis/reach.rs",
         with: "if following && session.is_connected() {",
         without: "if following {",
-        test: "live::a_half_open_command_path_is_noticed",
+        test: "redis_races::redis_is_told_as_away_also_while_the_listener_waits_for_it",
     },
     Remedy {
         against: "U5: away since it was noticed",
@@ -212,18 +212,11 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_races::a_topic_that_is_born_in_a_flood_is_told_soon",
     },
     Remedy {
-        against: "F7: who was not listening has no proof",
-        file: PUBLISH,
-        with: "if us - clock > 10000 or us < clock then",
-        without: "if false then",
-        test: "redis_protocol::a_redis_that_went_back_under_another_name_takes_no_publish_into_the_old_life",
-    },
-    Remedy {
         against: "F1: the same lineage proves nothing",
         file: OPEN,
         with: "elseif m[4] ~= id then",
         without: "elseif m[4] ~= id and not string.find(info, 'master_replid2:' .. m[4], 1, true) then",
-        test: "redis_races::a_name_that_redis_had_before_last_proves_nothing",
+        test: "redis_races::a_replica_that_took_over_with_less_is_another_history",
     },
     Remedy {
         against: "F2: a life between the one heard and the one opened",
@@ -237,7 +230,7 @@ const REMEDIES: &[Remedy] = &[
         file: OPEN,
         with: "if not string.find(info, 'role:master', 1, true) then",
         without: "if false then",
-        test: "redis_protocol::a_demoted_primary_is_never_answered_as_a_success",
+        test: "redis_protocol::who_comes_to_a_demoted_primary_before_that_is_noticed_is_told_of_no_place",
     },
     Remedy {
         against: "F4: a name that changed with nothing lost",
@@ -245,6 +238,13 @@ const REMEDIES: &[Remedy] = &[
         with: "if before.is_the_same_redis_as(&now) => self.rename(link, &now),",
         without: "if false && before.is_the_same_redis_as(&now) => self.rename(link, &now),",
         test: "redis_protocol::a_first_replica_renames_the_history_and_nobody_is_told_of_a_gap",
+    },
+    Remedy {
+        against: "F4: a name that was seen to change, and changed again",
+        file: OPEN,
+        with: "m[4] == ARGV[13] and id == ARGV[14] then",
+        without: "m[4] == ARGV[13] then",
+        test: "redis_races::a_name_that_redis_had_before_last_proves_nothing",
     },
     Remedy {
         against: "F5: epochs in milliseconds collide",
@@ -258,15 +258,14 @@ const REMEDIES: &[Remedy] = &[
         file: OPEN,
         with: "redis.call('PUBLISH', ARGV[8], ",
         without: "redis.call('PUBLISH', ARGV[8] .. '.nobody', ",
-        test: "redis_protocol::a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch \
-               redis_protocol::a_topic_that_is_deleted_and_begun_again_is_no_gap_for_who_heard_all_of_it",
+        test: "redis_protocol::a_life_that_begins_is_heard_by_who_follows_a_quiet_topic",
     },
     Remedy {
         against: "F7: what a broker was told is not claimed",
         file: PUBLISHER,
         with: "claim: known.claim.filter(|_| self.rules.compare_epochs),",
         without: "claim: known.claim.filter(|_| false),",
-        test: "redis_protocol::a_snapshot_older_than_what_was_acknowledged_is_a_new_epoch",
+        test: "redis_protocol::a_broker_that_was_told_more_than_is_left_begins_a_new_epoch_where_it_opens",
     },
     Remedy {
         against: "F7: only the publisher's own connection is compared",
@@ -336,7 +335,7 @@ const REMEDIES: &[Remedy] = &[
         file: "src/backend/redis/connection.rs",
         with: "redis::cmd(\"ECHO\")",
         without: "redis::cmd(\"PING\")",
-        test: "redis_errors::a_redis_that_cannot_save_is_unavailable_and_heals",
+        test: "redis_errors::a_redis_that_cannot_save_refuses",
     },
 ];
 
