@@ -90,8 +90,9 @@ pub enum PublishError {
         "event {index} has {bytes} bytes, over the limit of {limit}: send what is large another way"
     )]
     EventTooLarge { index: usize, bytes: usize, limit: usize },
-    #[error("{what} is not available on this broker")]
-    FeatureOff { what: &'static str },
+    /// A field of the request that is part of the API and not of this broker.
+    #[error("{field} is for durable topics, which are not built yet: leave it out")]
+    FeatureOff { field: &'static str },
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
@@ -146,7 +147,7 @@ impl Broker {
             return Err(InvalidTopic::reserved(topic.as_str()).into());
         }
         if expected_last.is_some() {
-            return Err(PublishError::FeatureOff { what: "expected_last, of durable topics," });
+            return Err(PublishError::FeatureOff { field: "expected_last" });
         }
         let settings = self.shared.catalog.settings(&topic);
         let defaults = Defaults {

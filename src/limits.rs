@@ -20,6 +20,11 @@ pub const COMMIT_EVENTS_MAX: usize = 256;
 pub const COMMIT_BYTES_MAX: usize = 256 << 10;
 /// What may wait to be stored, per topic, in bytes. More is refused at once with `RATE_LIMITED`.
 pub const COMMIT_QUEUE_BYTES_MAX: usize = 16 << 20;
+/// The same of all topics together.
+pub const COMMIT_QUEUES_BYTES_MAX: usize = 256 << 20;
+/// What has waited so long to be stored is refused: its publisher has better things to do, and may
+/// try another broker.
+pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Largest frame of a subscribe stream, in bytes, unless one event is larger.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -45,8 +50,10 @@ pub const APPEARED_MAX: usize = 1024;
 /// What a subscription takes from one topic before it turns to the next, in bytes.
 pub const TURN_BYTES: usize = 256 << 10;
 
-/// News on their way from the backend to the hub.
+/// News on their way from the backend to the hub …
 pub const FEED_ITEMS_MAX: usize = 1024;
+/// … and what their events have in bytes together.
+pub const FEED_BYTES_MAX: usize = 32 << 20;
 /// What one page of history holds, in bytes (one entry more may follow).
 pub const PAGE_BYTES: usize = 1 << 20;
 /// What one page of history holds, in entries.

@@ -12,19 +12,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Appended, Attachment, Backend, BackendError, Batch, Description, Entry, Feed, News, Page,
     TopicSettings, async_trait,
+    feed::{self, Teller, Unheard},
 };
 use crate::{
     event::{Event, micros},
-    limits::{FEED_ITEMS_MAX, PAGE_BYTES, PAGE_ENTRIES},
+    limits::{PAGE_BYTES, PAGE_ENTRIES},
     position::{Position, Start},
     topic::Topic,
 };
@@ -40,7 +38,7 @@ pub struct Memory {
 }
 
 struct Shared {
-    feed: mpsc::Sender<News>,
+    feed: Teller,
     state: Mutex<State>,
 }
 
@@ -72,7 +70,7 @@ struct Clock {
 
 impl Memory {
     pub fn open() -> (Memory, Feed) {
-        let (feed, news) = mpsc::channel(FEED_ITEMS_MAX);
+        let (feed, news) = feed::channel();
         let state = State {
             topics: HashMap::new(),
             attached: HashMap::new(),
@@ -93,11 +91,11 @@ async fn tick(shared: Arc<Shared>) {
     let mut swept = Instant::now();
     loop {
         interval.tick().await;
-        let Ok(room) = shared.feed.reserve().await else { return };
+        let Ok(mut room) = shared.feed.reserve(1, 0).await else { return };
         let mut state = shared.state.lock();
         state.clock.follow(micros(SystemTime::now()));
         // Told with the lock held: whatever was stored before is on the feed already.
-        room.send(News::Clock { time_us: state.clock.now_us() });
+        room.tell(News::Clock { time_us: state.clock.now_us() });
         if swept.elapsed() >= SWEEP_INTERVAL {
             swept = Instant::now();
             state.forget_idle_topics();
@@ -127,8 +125,8 @@ impl Backend for Memory {
     ) -> Result<Appended, BackendError> {
         assert!(!events.is_empty(), "{topic}: an empty batch was admitted");
         // At most a birth and a batch.
-        let mut room = self.shared.feed.reserve_many(2).await.map_err(closed)?;
-        let mut tell = |news| room.next().expect("room for two was reserved").send(news);
+        let bytes = events.iter().map(|event| event.encoded().len()).sum();
+        let mut room = self.shared.feed.reserve(2, bytes).await.map_err(closed)?;
 
         let mut state = self.shared.state.lock();
         let events = events.iter().map(|event| event.encoded().clone()).collect();
@@ -138,10 +136,10 @@ impl Backend for Memory {
             publish_time_us: batch.publish_time_us,
         };
         if born && state.watched {
-            tell(News::Appeared { topic: topic.clone(), epoch: batch.epoch });
+            room.tell(News::Appeared { topic: topic.clone(), epoch: batch.epoch });
         }
         if state.is_attached(topic) {
-            tell(News::Stored { topic: topic.clone(), batch });
+            room.tell(News::Stored { topic: topic.clone(), batch });
         }
         Ok(appended)
     }
@@ -151,7 +149,7 @@ impl Backend for Memory {
         topic: &Topic,
         _settings: &Arc<TopicSettings>,
     ) -> Result<Attachment, BackendError> {
-        let room = self.shared.feed.reserve().await.map_err(closed)?;
+        let mut room = self.shared.feed.reserve(1, 0).await.map_err(closed)?;
         let mut state = self.shared.state.lock();
         let held = Arc::new(());
         let attached = state.attached.entry(topic.clone()).or_default();
@@ -159,7 +157,7 @@ impl Backend for Memory {
             return Ok(Attachment::new(held));
         }
         *attached = Arc::downgrade(&held);
-        room.send(News::Attached { topic: topic.clone(), at: state.last(topic) });
+        room.tell(News::Attached { topic: topic.clone(), at: state.last(topic) });
         Ok(Attachment::new(held))
     }
 
@@ -193,7 +191,7 @@ impl Backend for Memory {
     }
 }
 
-fn closed<E>(_: mpsc::error::SendError<E>) -> BackendError {
+fn closed(_: Unheard) -> BackendError {
     BackendError::Unavailable { cause: "the broker is stopping".into() }
 }
 

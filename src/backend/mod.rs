@@ -24,6 +24,7 @@
 //! **Errors**: [`BackendError::OutcomeUnknown`] says that the events may exist; after any other
 //! error of `append` they do not and never will.
 
+pub mod feed;
 pub mod memory;
 pub mod redis;
 pub mod replay;
@@ -32,8 +33,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
+pub use self::feed::Feed;
 use crate::{
     event::Event,
     position::{Gap, Position, Start},
@@ -85,10 +86,6 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Stops what the backend runs. What is being stored is still answered.
     async fn close(&self);
 }
-
-/// What the backend tells. Bounded: a backend whose feed is full waits, and tells what it had to
-/// leave out as [`News::Lost`] or reads it again.
-pub type Feed = mpsc::Receiver<News>;
 
 #[derive(Debug, Clone)]
 pub enum News {
@@ -221,6 +218,22 @@ pub enum BackendError {
     OutcomeUnknown { cause: String },
     #[error("the backend refused: {cause}")]
     Refused { cause: String },
+}
+
+impl News {
+    /// What it holds of events.
+    fn bytes(&self) -> usize {
+        match self {
+            News::Stored { batch, .. } => batch.bytes(),
+            News::Raw { event, .. } => event.len(),
+            News::Attached { .. }
+            | News::Lost { .. }
+            | News::Appeared { .. }
+            | News::Clock { .. }
+            | News::Down { .. }
+            | News::Up => 0,
+        }
+    }
 }
 
 impl Batch {

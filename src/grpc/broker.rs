@@ -49,7 +49,7 @@ impl broker_server::Broker for BrokerService {
         &self,
         _request: Request<Streaming<proto::PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        Err(status::feature_off("PublishStream"))
+        Err(status::feature_off("Broker.PublishStream"))
     }
 
     type SubscribeStream = Answers<Frame>;

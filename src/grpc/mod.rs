@@ -92,7 +92,12 @@ pub async fn serve(
     let connections = accept::connections(listener, accept::Bounds::default());
     let intake = Intake::default();
     let web = (!web_origins.is_empty()).then(|| {
-        ServiceBuilder::new().layer(web::cors(web_origins)).layer(GrpcWebLayer::new()).into_inner()
+        let origins = web::Origins::new(web_origins);
+        ServiceBuilder::new()
+            .layer(web::cors(origins.clone()))
+            .layer(web::guard(origins))
+            .layer(GrpcWebLayer::new())
+            .into_inner()
     });
     let server = Server::builder()
         .accept_http1(web.is_some())

@@ -97,7 +97,10 @@ pub fn publish(error: PublishError) -> Status {
             .with("limit", limit)
             .violation(format!("events[{index}]"), "is too large")
             .status(Reason::EventTooLarge),
-        PublishError::FeatureOff { what } => told.with("feature", what).status(Reason::FeatureOff),
+        PublishError::FeatureOff { field } => told
+            .with("feature", format!("Broker.Publish.{field}"))
+            .violation(field, "is not built yet")
+            .status(Reason::FeatureOff),
         PublishError::Backend(error) => backend(error),
     }
 }
@@ -145,13 +148,15 @@ pub fn subscribe(error: SubscribeError) -> Status {
 fn backend(error: BackendError) -> Status {
     let told = Told::new(&error);
     match error {
-        BackendError::Unavailable { .. } => {
-            told.retry(Duration::from_secs(1)).status(Reason::BackendUnavailable)
+        BackendError::Unavailable { cause } => told
+            .with("cause", cause)
+            .retry(Duration::from_secs(1))
+            .status(Reason::BackendUnavailable),
+        BackendError::Failover { cause } => {
+            told.with("cause", cause).retry(Duration::from_secs(1)).status(Reason::BackendFailover)
         }
-        BackendError::Failover { .. } => {
-            told.retry(Duration::from_secs(1)).status(Reason::BackendFailover)
-        }
-        BackendError::Full { .. } => told
+        BackendError::Full { cause } => told
+            .with("cause", cause)
             .quota("memory of the backend")
             .retry(Duration::from_secs(5))
             .status(Reason::BackendFull),
@@ -161,10 +166,17 @@ fn backend(error: BackendError) -> Status {
             .quota("bytes that wait to be stored on one topic")
             .retry(Duration::from_millis(100))
             .status(Reason::RateLimited),
-        BackendError::Timeout { .. } => told.status(Reason::BackendTimeout),
+        BackendError::Timeout { after } => told
+            .with("after_seconds", after.as_secs_f64())
+            .retry(Duration::from_secs(1))
+            .status(Reason::BackendTimeout),
         // Without RetryInfo: whether to send again, perhaps twice, is for the caller to decide.
-        BackendError::OutcomeUnknown { .. } => told.status(Reason::OutcomeUnknown),
-        BackendError::Refused { .. } => told.status(Reason::BackendRefused),
+        BackendError::OutcomeUnknown { cause } => {
+            told.with("cause", cause).status(Reason::OutcomeUnknown)
+        }
+        BackendError::Refused { cause } => {
+            told.precondition(&cause).with("cause", cause).status(Reason::BackendRefused)
+        }
     }
 }
 
@@ -181,7 +193,30 @@ pub fn unreadable(error: &prost::DecodeError) -> Status {
     let message = format!(
         "the request cannot be read: {told}: encode it as the .proto files say, and text in UTF-8"
     );
-    Told::new(&message).status(Reason::MessageInvalid)
+    let told = Told::new(&message);
+    match field(error) {
+        Some(field) => told.violation(field, "cannot be read"),
+        None => told,
+    }
+    .status(Reason::MessageInvalid)
+}
+
+/// The path of the field that cannot be read, without indices: the decoder keeps none. It names the
+/// innermost first, as `Event.id: PublishRequest.events: `, and only in its text.
+fn field(error: &prost::DecodeError) -> Option<String> {
+    let told = error.to_string();
+    let places = told.split(": ").skip(1).map_while(|part| {
+        let (message, field) = part.split_once('.')?;
+        let is_name =
+            |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_#".contains(c));
+        (is_name(message) && is_name(field)).then(|| field.trim_start_matches("r#"))
+    });
+    // As a violation of a field of this depth is no longer of use, so that the status stays small.
+    const DEPTH_MAX: usize = 8;
+    let mut path: Vec<_> = places.collect();
+    path.reverse();
+    path.truncate(DEPTH_MAX);
+    (!path.is_empty()).then(|| path.join("."))
 }
 
 /// Of all requests together more is on its way than the broker may hold.
@@ -203,7 +238,7 @@ pub fn unfinished(within: Duration) -> Status {
     Told::new(&message).status(Reason::RequestUnfinished)
 }
 
-/// The call is part of the API and not of this broker.
+/// The call, as `Service.Method`, is part of the API and not of this broker.
 pub fn feature_off(feature: &'static str) -> Status {
     let message = format!("{feature} is not built yet: this broker serves Publish and Subscribe");
     Told::new(&message).with("feature", feature).status(Reason::FeatureOff)
@@ -259,6 +294,12 @@ impl Told {
 
     fn quota(mut self, subject: &str) -> Told {
         self.details.add_quota_failure_violation(subject, self.message.clone());
+        self
+    }
+
+    /// What an operator has to mend first.
+    fn precondition(mut self, description: &str) -> Told {
+        self.details.add_precondition_failure_violation("BACKEND", "redis", description);
         self
     }
 

@@ -1,14 +1,20 @@
 //! gRPC-Web: the same services for pages in browsers, which can speak no gRPC
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>).
 //!
-//! A browser lets a page read an answer only if the server names the page's origin. That is all
-//! that keeps a page from elsewhere away from a broker on this machine, so origins are named one by
-//! one, and none is allowed where others may reach the broker and nobody said which.
+//! A browser lets a page read an answer only if the server names the page's origin, and asks before
+//! most requests. Not before all: a page whose own name was made to lead to this machine is at home
+//! here, for the browser. So origins are named one by one, a request that names another is refused
+//! whatever the browser thinks, and none is allowed where others may reach the broker and nobody said
+//! which.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, header};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use tonic::body::Body;
+use tower_http::{
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
+    validate_request::{ValidateRequest, ValidateRequestHeaderLayer},
+};
 
 /// Where a page may come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +71,45 @@ impl WebOrigin {
     }
 }
 
+/// Where pages may come from, shared by all connections.
+#[derive(Debug, Clone)]
+pub(super) struct Origins(Arc<[WebOrigin]>);
+
+impl Origins {
+    pub(super) fn new(origins: Vec<WebOrigin>) -> Origins {
+        Origins(origins.into())
+    }
+
+    fn allow(&self, origin: &HeaderValue) -> bool {
+        self.0.iter().any(|allowed| allowed.allows(origin))
+    }
+}
+
+/// Refuses pages from elsewhere. Who is no page names no origin.
+pub(super) fn guard(origins: Origins) -> ValidateRequestHeaderLayer<Origins> {
+    ValidateRequestHeaderLayer::custom(origins)
+}
+
+impl<B> ValidateRequest<B> for Origins {
+    type ResponseBody = Body;
+
+    fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response<Body>> {
+        let mut named = request.headers().get_all(header::ORIGIN).iter();
+        if named.all(|origin| self.allow(origin)) {
+            return Ok(());
+        }
+        let mut refusal = Response::new(Body::empty());
+        *refusal.status_mut() = StatusCode::FORBIDDEN;
+        Err(refusal)
+    }
+}
+
 /// What browsers are told of cross-origin calls.
-pub(super) fn cors(origins: Vec<WebOrigin>) -> CorsLayer {
+pub(super) fn cors(origins: Origins) -> CorsLayer {
     const REMEMBERED: Duration = Duration::from_secs(3600);
     let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| {
-            origins.iter().any(|allowed| allowed.allows(origin))
-        }))
+        .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
         .allow_methods([Method::POST])
         .allow_headers(AllowHeaders::list(
             ["x-grpc-web", "x-user-agent", "grpc-timeout", "connect-protocol-version"]

@@ -5,7 +5,8 @@
 //! `pub 7 @10..12 1-3` (id 7, sent and answered then, acknowledged at 1-3; or `unknown`, or
 //! `denied`), `open @0 0-0`, `event @5 7 1-3`, `gap @6 1-3>2-0 ?` (or the number missed),
 //! `beat @7 1-3`, `lost @8`, `subscriber` (a second one begins), and what was done to the servers:
-//! `cut @1..2`, `identity @1..2`, `loss @1..2`.
+//! `cut @1..2`, `identity @1..2`, `loss @1..2`, and `loss @1..2 invoices` where it was done to
+//! another topic only.
 
 use tidings::position::Position;
 use tonic::Code;
@@ -16,7 +17,7 @@ use crate::support::history::{
 
 fn history(lines: &str) -> History {
     let mut history = History {
-        topics: vec!["orders".into()],
+        topics: vec!["orders".into(), "invoices".into()],
         kept_events: 1000,
         subscriptions: vec![Subscription { topics: vec![0], seen: Vec::new() }],
         ..History::default()
@@ -72,15 +73,20 @@ fn history(lines: &str) -> History {
             ["subscriber"] => {
                 history.subscriptions.push(Subscription { topics: vec![0], seen: Vec::new() });
             }
-            [kind, times] => {
+            [kind, times, ..] => {
                 let (from, to) = span(times);
+                let named = words.get(2);
+                let topic = named.map(|name| {
+                    let of = history.topics.iter().position(|topic| topic == name);
+                    of.unwrap_or_else(|| panic!("{name}?"))
+                });
                 let (broker, harm) = match kind {
                     "cut" => (Some(0), Harm::None),
                     "identity" => (None, Harm::Identity),
                     "loss" => (None, Harm::Loss(1)),
                     other => panic!("{other}?"),
                 };
-                history.disturbances.push(Disturbance { from, to, broker, harm });
+                history.disturbances.push(Disturbance { from, to, broker, topic, harm });
             }
             _ => panic!("{line}?"),
         }
@@ -415,6 +421,29 @@ fn a_gap_takes_in_only_what_was_lost_and_a_second_more() {
     judged(&gap("loss @500..600"), "wide gap");
 }
 
+/// Deleting one topic loses nothing of another.
+#[test]
+fn what_was_done_to_another_topic_excuses_nothing() {
+    let gap = |topic: &str| {
+        format!(
+            "open @0 1-0
+             pub 1 @2000..2001 1-1
+             loss @2050..2060 {topic}
+             gap @2100 1-0>1-1 1"
+        )
+    };
+    judged(&gap("orders"), "");
+    judged(&gap("invoices"), "wide gap");
+    let empty = |topic: &str| format!("open @0 1-0\n loss @1..1 {topic}\n gap @2 1-0>2-0 ?");
+    judged(&empty("orders"), "");
+    judged(&empty("invoices"), "false alarms");
+    let late = |topic: &str| {
+        format!("open @0 1-0\n pub 1 @1..2 1-1\n loss @50..4000 {topic}\n event @5100 1 1-1")
+    };
+    judged(&late("orders"), "");
+    judged(&late("invoices"), "late delivery");
+}
+
 #[test]
 fn what_the_topic_no_longer_keeps_may_lie_in_a_gap() {
     let mut history = history("open @0 1-0\n gap @5 1-0>1-2000 2000");
@@ -452,7 +481,7 @@ fn gaps_without_a_loss_need_a_reason() {
 fn undisturbed_time_is_the_longest_stretch_in_one_piece() {
     let history =
         history("open @0 1-0\n cut @1000..2000\n cut @1500..3000\n lost @9000\n open @9500 1-0");
-    let timeline = Timeline::new(&history, &history.subscriptions[0]);
+    let timeline = Timeline::new(&history, &history.subscriptions[0], 0);
     let undisturbed =
         |from: Micros, to: Micros| timeline.undisturbed(from * 1000, to * 1000) / 1000;
     assert_eq!(undisturbed(0, 900), 900);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings::{
     backend::TopicSettings,
-    catalog::Catalog,
+    catalog::{Catalog, Rule},
     event::timestamp_us,
     proto::{self, subscribe_request::Start},
 };
@@ -409,6 +409,28 @@ async fn publishing_is_all_or_nothing_and_reserved_names_are_refused() {
     let all =
         proto::SubscribeRequest { stop_at_end: true, ..from(Start::Earliest(true), &["orders"]) };
     Lines::open(&broker, all).await.expect("caught up, end").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_type_gets_the_one_that_its_topics_rule_names() {
+    let rule = Rule {
+        default_type: Some("com.example.order".into()),
+        ..Rule::new("orders.*".parse().expect("a pattern"))
+    };
+    let catalog = Catalog::new(vec![rule], "", TopicSettings::default()).expect("one rule");
+    let broker = in_memory_with(catalog, options());
+    let mut stream = subscribe(&broker, request(&["orders.eu", "other"])).await.expect("opened");
+    let refund = proto::Event { r#type: "com.example.refund".into(), ..event(2) };
+    publish(&broker, "orders.eu", vec![event(1), refund]).await.expect("stored");
+    publish(&broker, "other", vec![event(3)]).await.expect("stored");
+    let mut types = std::collections::BTreeMap::new();
+    while types.len() < 3 {
+        let frame = stream.next().await.expect("an open stream").expect("a frame");
+        let events = frame.decode().expect("a frame").events;
+        types.extend(events.into_iter().map(|event| (event.id, event.r#type)));
+    }
+    let told: Vec<_> = types.values().map(String::as_str).collect();
+    assert_eq!(told, ["com.example.order", "com.example.refund", "tidings.untyped"]);
 }
 
 #[tokio::test(start_paused = true)]

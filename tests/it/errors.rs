@@ -1,19 +1,44 @@
 //! `docs/errors.md` lists what the broker says, all of it and nothing else.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use tidings::grpc::status::Reason;
+use prost::Message;
+use tidings::{
+    backend::BackendError,
+    broker::PublishError,
+    event::Violation,
+    grpc::status::{self, Reason},
+    position::{Gap, GapReason, Position},
+    proto,
+    subscription::SubscribeError,
+    topic::{InvalidTopic, Topic},
+};
+use tonic::Status;
+use tonic_types::StatusExt;
+
+/// The page's table, row by row: the cells of each, with its reason.
+fn rows() -> BTreeMap<String, Vec<String>> {
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
+        let reason = cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?.to_owned();
+        reason.chars().all(|c| c.is_ascii_uppercase() || c == '_').then_some((reason, cells))
+    };
+    include_str!("../../docs/errors.md").lines().filter_map(row).collect()
+}
+
+/// What stands between backticks.
+fn names(cell: &str) -> BTreeSet<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
 
 #[test]
 fn the_page_of_errors_and_the_code_say_the_same() {
-    let page = include_str!("../../docs/errors.md");
-    let row = |line: &str| {
-        let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
-        let (_, reason, code) = (cells.next()?, cells.next()?, cells.next()?);
-        reason.chars().all(|c| c.is_ascii_uppercase() || c == '_').then_some((reason, code))
-    };
+    let code = |cells: Vec<String>| cells[2].trim_matches('`').to_owned();
     let told: BTreeMap<_, _> =
-        page.lines().filter_map(row).filter(|(r, _)| !r.is_empty()).collect();
+        rows().into_iter().map(|(reason, cells)| (reason, code(cells))).collect();
     let screaming = |code: String| {
         let mut name = String::new();
         for c in code.chars() {
@@ -28,5 +53,71 @@ fn the_page_of_errors_and_the_code_say_the_same() {
         .iter()
         .map(|reason| (reason.name().to_owned(), screaming(format!("{:?}", reason.code()))))
         .collect();
+    assert_eq!(told, said);
+}
+
+/// At least one status for every reason, and for every shape that its metadata has.
+fn statuses() -> Vec<Status> {
+    let orders: Topic = "orders".parse().expect("a topic");
+    let invalid = || "a b".parse::<Topic>().expect_err("no topic");
+    let (field, description) = (|| "topics".to_owned(), || "is wrong".to_owned());
+    let cause = || "a reason".to_owned();
+    let violation = Violation { field: field(), description: description() };
+    let gap = Gap {
+        after: Position::new(1, 1),
+        until: Position::new(1, 3),
+        missed: Some(2),
+        reason: GapReason::Retention,
+    };
+    let unreadable = proto::PublishRequest::decode(&[0xff; 3][..]).expect_err("no message");
+    let publish = [
+        PublishError::Topic(invalid()),
+        PublishError::Topic(InvalidTopic::reserved("_tidings.x")),
+        PublishError::Empty,
+        PublishError::TooManyEvents { count: 2, limit: 1 },
+        PublishError::TooManyBytes { bytes: 2, limit: 1 },
+        PublishError::Invalid { violations: vec![(0, violation)] },
+        PublishError::EventTooLarge { index: 0, bytes: 2, limit: 1 },
+        PublishError::FeatureOff { field: "expected_last" },
+        PublishError::Backend(BackendError::Unavailable { cause: cause() }),
+        PublishError::Backend(BackendError::Failover { cause: cause() }),
+        PublishError::Backend(BackendError::Full { cause: cause() }),
+        PublishError::Backend(BackendError::Overloaded { topic: orders.clone(), queued: 1 }),
+        PublishError::Backend(BackendError::Timeout { after: Duration::from_secs(1) }),
+        PublishError::Backend(BackendError::OutcomeUnknown { cause: cause() }),
+        PublishError::Backend(BackendError::Refused { cause: cause() }),
+    ];
+    let subscribe = [
+        SubscribeError::Pattern { field: field(), cause: invalid() },
+        SubscribeError::Filter { field: field(), description: description() },
+        SubscribeError::Position { field: field(), description: description() },
+        SubscribeError::Request { field: field(), description: description() },
+        SubscribeError::TooManyTopics { limit: 1 },
+        SubscribeError::TooManyStreams { limit: 1 },
+        SubscribeError::PositionLost { topic: orders, gap },
+        SubscribeError::Draining,
+        SubscribeError::StreamMaxAge,
+    ];
+    let others = [
+        status::unreadable(&unreadable),
+        status::crowded(1),
+        status::unfinished(Duration::from_secs(1)),
+        status::feature_off("Admin.ListTopics"),
+        status::stream_deadline(),
+        status::bug(),
+    ];
+    let publish = publish.into_iter().map(status::publish);
+    publish.chain(subscribe.into_iter().map(status::subscribe)).chain(others).collect()
+}
+
+#[test]
+fn the_page_of_errors_names_the_metadata_that_comes_with_each() {
+    let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for status in statuses() {
+        let info = status.get_details_error_info().expect("every error has its reason");
+        said.entry(info.reason).or_default().extend(info.metadata.into_keys());
+    }
+    let told: BTreeMap<_, _> =
+        rows().into_iter().map(|(reason, cells)| (reason, names(&cells[4]))).collect();
     assert_eq!(told, said);
 }

@@ -78,13 +78,13 @@ fn noise(count: usize) -> Vec<Vec<u8>> {
 
 /// Batches in the present life of `orders` that only look like one of ours. `next` is the position
 /// that the next true one will have.
-fn forgeries(store: &str, next: Position) -> Vec<(&'static str, Vec<u8>)> {
+fn forgeries(deployment: &str, next: Position) -> Vec<(&'static str, Vec<u8>)> {
     let good = || Batch {
         first_sequence: next.sequence,
         publish_time_us: 1_763_000_000_000_000,
         epoch: next.epoch,
         origin: "x".into(),
-        store: store.into(),
+        deployment: deployment.into(),
         topic: "orders".into(),
         echo: Vec::new(),
         events: vec![forged("forged")],
@@ -117,8 +117,8 @@ fn forgeries(store: &str, next: Position) -> Vec<(&'static str, Vec<u8>)> {
         ("many echoes", with(|b| b.echo = vec![7; 100_000])),
         ("more events than one call stores", with(|b| b.events = vec![forged("forged"); 1001])),
         ("another topic's", with(|b| b.topic = "other".into())),
-        ("another deployment's", with(|b| b.store = "f".repeat(32))),
-        ("no deployment's", with(|b| b.store = String::new())),
+        ("another deployment's", with(|b| b.deployment = "f".repeat(32))),
+        ("no deployment's", with(|b| b.deployment = String::new())),
         ("another life's", with(|b| b.epoch += 1)),
         ("the highest life", with(|b| b.epoch = u64::MAX)),
         ("no life", with(|b| b.epoch = 0)),
@@ -131,7 +131,7 @@ fn forgeries(store: &str, next: Position) -> Vec<(&'static str, Vec<u8>)> {
         ("a varint without end", and(&[255; 40])),
         ("a field 0", and(&[0, 0])),
         ("echoes of odd length", and(&field(7, &[1; 9]))),
-        ("a store that is no text", and(&field(5, &[0xFF]))),
+        ("a deployment that is no text", and(&field(5, &[0xFF]))),
     ];
     let cuts = (0..true_one.len()).step_by(7);
     forgeries.extend(cuts.map(|cut| ("cut off", true_one[..cut].to_vec())));
@@ -149,15 +149,15 @@ async fn forged_bytes_on_a_topics_channel_move_nobody() {
     broker.attach(&orders(), &bridged(BridgeMode::Off)).await;
     let mut last = broker.append(&orders(), "0").await.first;
     broker.told_until_event("0").await;
-    let store = deployment(&server).await;
+    let id = deployment(&server).await;
     let first = last.epoch;
     let next = |last: Position| Position::new(last.epoch, last.sequence + 1);
-    for (what, payload) in forgeries(&store, next(last)) {
+    for (what, payload) in forgeries(&id, next(last)) {
         let payload = if what == "cut off" {
             payload
         } else {
             // For the place that is next by now.
-            let again = forgeries(&store, next(last));
+            let again = forgeries(&id, next(last));
             again.into_iter().find(|(name, _)| *name == what).expect("the same").1
         };
         server.publish(CHANNEL, &payload).await;
@@ -192,7 +192,7 @@ async fn a_perfect_forgery_ends_the_life_of_the_topic_and_takes_nothing_with_it(
             first_sequence: last.sequence + ahead,
             publish_time_us: 1_763_000_000_000_000,
             epoch: last.epoch,
-            store: deployment(&server).await,
+            deployment: deployment(&server).await,
             events: vec![forged("forged")],
             ..Batch::default()
         };
@@ -213,7 +213,7 @@ async fn forged_births_are_ignored_and_true_ones_told() {
     let server = RedisServer::start(Persistence::None).await;
     let mut broker = Broker::open(&server, "a").await;
     assert_eq!(watch(&broker).await, []);
-    let store = deployment(&server).await;
+    let id = deployment(&server).await;
     let mut payloads = noise(40);
     let long = "x".repeat(1 << 20);
     for line in [
@@ -221,22 +221,22 @@ async fn forged_births_are_ignored_and_true_ones_told() {
         " ",
         "   ",
         "\0",
-        "{store}",
-        "{store} orders",
-        "{store} orders 1",
-        "{store} orders x why",
-        "{store} orders -1 why",
-        "{store} orders 99999999999999999999999 why",
-        "{store} or*ers 1 why",
-        "{store} _tidings.topics 1 why",
-        "{store} orders 1 why more",
+        "{deployment}",
+        "{deployment} orders",
+        "{deployment} orders 1",
+        "{deployment} orders x why",
+        "{deployment} orders -1 why",
+        "{deployment} orders 99999999999999999999999 why",
+        "{deployment} or*ers 1 why",
+        "{deployment} _tidings.topics 1 why",
+        "{deployment} orders 1 why more",
         "other orders 1 why",
         " orders 1 why",
         long.as_str(),
     ] {
-        payloads.push(line.replace("{store}", &store).into_bytes());
+        payloads.push(line.replace("{deployment}", &id).into_bytes());
     }
-    payloads.push([store.as_bytes(), b" \xff\xfe 1 why"].concat());
+    payloads.push([id.as_bytes(), b" \xff\xfe 1 why"].concat());
     for payload in &payloads {
         server.publish("td:_tidings.topics:c", payload).await;
     }

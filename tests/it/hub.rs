@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tidings::{
-    backend::{Batch, News, memory::Memory},
+    backend::{
+        Batch, News,
+        feed::{self, Teller},
+        memory::Memory,
+    },
     broker::Broker,
     catalog::Catalog,
     position::{Gap, GapReason, Position},
 };
-use tokio::sync::mpsc;
 
 use crate::support::{
     faulty::{Faulty, When},
@@ -21,10 +24,10 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A broker whose backend says what the test says.
-fn told_by_hand() -> (Broker, mpsc::Sender<News>) {
+fn told_by_hand() -> (Broker, Teller) {
     let (memory, mut unheard) = Memory::open();
     tokio::spawn(async move { while unheard.recv().await.is_some() {} });
-    let (feed, news) = mpsc::channel(16);
+    let (feed, news) = feed::channel();
     (broker_on(Arc::new(memory), news, Catalog::default(), options()), feed)
 }
 
@@ -39,9 +42,9 @@ fn attached(epoch: u64, sequence: u64) -> News {
     News::Attached { topic: topic("orders"), at: Position::new(epoch, sequence) }
 }
 
-async fn tell(feed: &mpsc::Sender<News>, news: impl IntoIterator<Item = News>) {
+async fn tell(feed: &Teller, news: impl IntoIterator<Item = News>) {
     for news in news {
-        feed.send(news).await.expect("the hub listens");
+        feed.tell(news).await.expect("the hub listens");
     }
 }
 
@@ -151,10 +154,10 @@ async fn a_topic_stays_attached_for_a_moment_after_its_last_subscriber() {
 async fn a_chain_that_begins_anew_sends_its_followers_to_history() {
     let (memory, mut unheard) = Memory::open();
     tokio::spawn(async move { while unheard.recv().await.is_some() {} });
-    let (feed, news) = mpsc::channel(16);
+    let (feed, news) = feed::channel();
     let memory = Arc::new(memory);
     let broker = broker_on(memory.clone(), news, Catalog::default(), options());
-    let publishing = broker_on(memory, mpsc::channel(1).1, Catalog::default(), options());
+    let publishing = broker_on(memory, feed::channel().1, Catalog::default(), options());
     let published = publish(&publishing, "orders", (1..=9).map(event).collect()).await;
     let epoch = published.expect("stored").receipts[0].position.expect("stored").epoch;
     let opening = async {

@@ -30,7 +30,7 @@ use crate::support::{
     busy,
     client::{connect, event},
     mesh::{Kind, Proxy},
-    process::{PATIENCE, Process, client_program, example},
+    process::{PATIENCE, Process, client_program},
     redis::{Persistence, RedisServer},
 };
 
@@ -67,8 +67,11 @@ struct Checked {
 
 fn driver(language: &str) -> Command {
     match language {
-        // As optimised as this test.
-        "rust" => Command::new(example("interop")),
+        // As optimised as this test: what cargo built beside the broker.
+        "rust" => {
+            let broker = Path::new(env!("CARGO_BIN_EXE_tidings"));
+            Command::new(broker.with_file_name("examples").join("interop"))
+        }
         _ => client_program(language, "driver"),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tidings::proto::{self, gap::Reason, subscribe_response::Control};
@@ -76,6 +76,33 @@ impl Reader {
             }
         }
     }
+
+    /// The next heartbeat that says that the broker does not reach its backend.
+    async fn heartbeat_while_down(&mut self) -> proto::Heartbeat {
+        let asked = Instant::now();
+        loop {
+            let heartbeat = self.heartbeat().await;
+            if heartbeat.backend_down_since.is_some() {
+                return heartbeat;
+            }
+            assert!(asked.elapsed() < PATIENCE, "never shown: {heartbeat:?}");
+        }
+    }
+}
+
+/// What `backend_down_since` may say of a path that broke at `broke`: since when events may be
+/// missing, which is when the broker last heard itself through Redis.
+#[track_caller]
+fn told_since_when(heartbeat: &proto::Heartbeat, broke: SystemTime) -> SystemTime {
+    /// The broker speaks to itself this often; the rest is for a busy machine.
+    const BEFORE: Duration = Duration::from_millis(750 + 1250);
+    /// What was under way may still be heard. Noticing it takes longer: this tells the two apart.
+    const AFTER: Duration = Duration::from_millis(80);
+    let since: SystemTime =
+        heartbeat.backend_down_since.expect("a time").try_into().expect("a time");
+    let within = broke - BEFORE..=broke + AFTER;
+    assert!(within.contains(&since), "{since:?} is not within {within:?}");
+    since
 }
 
 fn id(event: &proto::Event) -> u64 {
@@ -92,17 +119,18 @@ fn acked(outcome: &Outcome) {
     assert!(matches!(outcome, Outcome::Acked(_)), "{outcome:?}");
 }
 
-/// What is published after a client read `Opened` is delivered. Each round attaches anew, so the
-/// broker subscribes and unsubscribes all the time.
+const ROUNDERS: u64 = 8;
+const ROUNDS: u64 = 10_000;
+
+/// What is published after a client read `Opened` is delivered. Each round has a topic of its own,
+/// because one that was left stays attached for a while: so the broker has to attach every time.
 async fn opened_then_publish(broker: &Broker) {
-    const TASKS: u64 = 8;
-    const ROUNDS: u64 = 10_000 / TASKS;
     let mut tasks = JoinSet::new();
-    for task in 0..TASKS {
+    for task in 0..ROUNDERS {
         let mut client = connect(broker.address());
         tasks.spawn(async move {
-            let topic = format!("rounds.{task}");
-            for round in 0..ROUNDS {
+            for round in 0..ROUNDS / ROUNDERS {
+                let topic = format!("rounds.{task}.{round}");
                 let mut reader = subscribe(&mut client, &[&topic]).await;
                 acked(&publish(&mut client, &topic, round..round + 1).await);
                 let events = reader.events().await;
@@ -126,6 +154,9 @@ async fn what_is_published_after_opened_is_delivered_on_redis() {
     let _alone = alone().await;
     let redis = RedisServer::start(Persistence::None).await;
     opened_then_publish(&Broker::program(&["--redis", &redis.url()]).await).await;
+    // One command may subscribe to the topics of all who wait at the same time.
+    let subscribed = redis.calls("subscribe").await;
+    assert!(subscribed >= ROUNDS / ROUNDERS, "{ROUNDS} rounds in {subscribed} subscriptions");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -294,13 +325,14 @@ async fn half_open(which: Which) {
     assert_eq!(reader.events().await.len(), 1);
 
     proxy.set(which, Direction::Both, Mode::BlackHole);
-    let holed = Instant::now();
-    while reader.heartbeat().await.backend_down_since.is_none() {
-        assert!(holed.elapsed() < PATIENCE, "{which:?}: never shown");
-    }
+    let (holed, holed_at) = (Instant::now(), SystemTime::now());
+    let heartbeat = reader.heartbeat_while_down().await;
     let noticed = holed.elapsed();
+    let since = told_since_when(&heartbeat, holed_at);
     // Published through the other broker while this one hears nothing.
     acked(&publish(&mut client, "orders", 1..2).await);
+    let again = told_since_when(&reader.heartbeat_while_down().await, holed_at);
+    assert_eq!(again, since, "it stays as it was first told");
     proxy.heal();
     let healed = Instant::now();
     let events = reader.events().await;
@@ -337,7 +369,8 @@ async fn with_redis_down_a_publish_fails_at_once_and_says_when_to_try_again() {
     let mut client = connect(broker.address());
     let mut reader = subscribe(&mut client, &["orders"]).await;
     redis.kill9();
-    while reader.heartbeat().await.backend_down_since.is_none() {}
+    let killed_at = SystemTime::now();
+    told_since_when(&reader.heartbeat_while_down().await, killed_at);
     for n in 0..10 {
         let request = proto::PublishRequest {
             topic: "orders".into(),

@@ -157,7 +157,13 @@ async fn a_deploy_of_the_brokers_is_survived_behind_each_proxy() {
             *broker = Broker::program_at(&address, &["--redis", &redis.url()]).await;
             tokio::time::sleep(Duration::from_secs(2)).await;
             let to = clock.now();
-            disturbances.push(Disturbance { from, to, broker: None, harm: Harm::None });
+            disturbances.push(Disturbance {
+                from,
+                to,
+                broker: None,
+                topic: None,
+                harm: Harm::None,
+            });
         }
         stop.send(()).expect("publishing");
         let (publishes, proxy) = publishing.await.expect("published");

@@ -107,7 +107,6 @@ impl Machine {
         let cargo = format!(
             "case \"$1 $2\" in\n\
              'run --release') shift 2; test \"$1\" = -- && shift; exec '{program}' \"$@\";;\n\
-             'run --example') example=$3; shift 4; exec \"$(dirname '{program}')/examples/$example\" \"$@\";;\n\
              esac\n\
              echo \"$@: not a documented command\"; exit 1"
         );
@@ -126,6 +125,8 @@ impl Machine {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
         symlink(Path::new(ROOT).join("examples"), folder.path().join("examples")).unwrap();
+        let target = Path::new(&program).ancestors().nth(2).unwrap();
+        symlink(target, folder.path().join("target")).unwrap();
         Machine { folder, redis, port: free_port(), server: None, followers: Vec::new() }
     }
 
@@ -250,8 +251,9 @@ fn is_server(command: &str) -> bool {
 fn goes_on(command: &str) -> bool {
     let subscribes = command.contains("Broker/Subscribe") && !command.contains("stop_at_end");
     let sub = command.contains(" sub ") && !command.contains("--from");
-    let service = ["inventory", "notification"].iter().any(|name| command.contains(name));
-    subscribes || sub || (service && !command.contains("sub "))
+    let script = ["inventory.py", "notification.py"].iter().any(|name| command.contains(name));
+    let service = command.contains("/service") && !command.contains("python/service");
+    subscribes || sub || script || service
 }
 
 /// For a person with grpcurl, text and JSON are text and JSON, and so are the details of errors.

@@ -1,25 +1,23 @@
 //! The failing sequences that the protocol with Redis was designed against, each on a real Redis:
 //! what a broker is told, and what its feed tells.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
+use prost::Message as _;
 use tidings::{
     backend::{
         Backend, BackendError, BridgeMode, Entry, News, TopicSettings,
         redis::{OpenError, Redis},
     },
-    event::{Defaults, admit},
     position::{Position, Start},
-    proto::{self, event::Payload},
+    proto::{self, redis::Batch},
     topic::Topic,
 };
 
 use crate::support::{
     backend::{
         Broker, HASH, PATIENCE, STREAM, Told, bridged, config, event, gaps, ids, live, orders,
+        sized,
     },
     eventually,
     redis::{Persistence, RedisServer, Reply},
@@ -119,6 +117,27 @@ async fn a_position_given_twice_is_an_unknown_outcome_and_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn a_position_that_was_heard_on_the_other_connection_proves_a_rollback_too() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &live()).await;
+    let epoch = broker.append(&orders(), "1").await.first.epoch;
+    let other = Broker::open(&server, "b").await;
+    for id in ["2", "3", "4"] {
+        other.append(&orders(), id).await;
+    }
+    broker.told_until_event("4").await;
+    // Back to a place above all that this broker published itself.
+    server.command(&["XDEL", STREAM, &format!("{epoch}-3"), &format!("{epoch}-4")]).await;
+    server.command(&["XSETID", STREAM, &format!("{epoch}-2")]).await;
+    server.command(&["HSET", HASH, "last", "2"]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("5")]).await;
+    assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
+    let after = broker.append(&orders(), "6").await;
+    assert_ne!(after.first.epoch, epoch);
+}
+
+#[tokio::test]
 async fn a_live_batch_below_what_was_heard_proves_a_rollback() {
     let server = RedisServer::start(Persistence::None).await;
     let mut broker = Broker::open(&server, "a").await;
@@ -161,6 +180,20 @@ async fn how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settin
 }
 
 #[tokio::test]
+async fn how_many_bytes_are_kept_is_read_from_redis_and_not_from_each_brokers_settings() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = Broker::open(&server, "a").await;
+    let large = Arc::new(TopicSettings { history_bytes: 32 << 20, ..Default::default() });
+    broker.redis.append(&orders(), &large, vec![event("0")]).await.unwrap();
+    let other = Broker::open(&server, "b").await;
+    for _ in 0..200 {
+        other.redis.append(&orders(), &live(), vec![sized(100_000)]).await.unwrap();
+    }
+    let first = other.redis.seek(&orders(), Start::Earliest).await.unwrap();
+    assert_eq!(first.sequence, 0, "20 MB are less than 32 MiB");
+}
+
+#[tokio::test]
 async fn at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
@@ -185,10 +218,7 @@ async fn the_history_is_bounded_in_bytes_too() {
     let broker = Broker::open(&server, "a").await;
     let small = Arc::new(TopicSettings { history_bytes: 1 << 20, ..Default::default() });
     for _ in 0..40 {
-        let defaults = Defaults { source: "/test", event_type: None, now: SystemTime::now() };
-        let payload = Some(Payload::Data(vec![7; 100_000].into()));
-        let event = admit(proto::Event { payload, ..Default::default() }, &defaults).unwrap();
-        broker.redis.append(&orders(), &small, vec![event]).await.unwrap();
+        broker.redis.append(&orders(), &small, vec![sized(100_000)]).await.unwrap();
         let Reply::Integer(entries) = server.command(&["XLEN", STREAM]).await else {
             panic!("no length")
         };
@@ -291,20 +321,58 @@ async fn a_forged_batch_moves_nobody() {
     let mut broker = Broker::open(&server, "a").await;
     broker.attach(&orders(), &live()).await;
     broker.append(&orders(), "1").await;
-    let Reply::Text(store) = server.command(&["HGET", "td:_tidings.deployment", "id"]).await else {
+    let Reply::Text(deployment) = server.command(&["HGET", "td:_tidings.deployment", "id"]).await
+    else {
         panic!("no deployment")
     };
     // With Lua: the epoch's bytes are no text.
     let forge = "return redis.call('PUBLISH', 'td:{orders}:c', '\\245\\84\\68\\1\\9' \
                  .. struct.pack('<I8', 1) .. '\\25' .. struct.pack('<I8', 2^52) \
                  .. '\\42' .. string.char(#ARGV[1]) .. ARGV[1] .. '\\122\\2\\10\\0')";
-    server.command(&["EVAL", forge, "0", &store]).await;
+    server.command(&["EVAL", forge, "0", &deployment]).await;
     for noise in ["", "x", "{}", "\u{1}"] {
         server.command(&["PUBLISH", "td:{orders}:c", noise]).await;
     }
     broker.append(&orders(), "2").await;
     let told = broker.told_until_event("2").await;
     assert_eq!((gaps(&told), ids(&told)), (vec![], vec!["1".to_owned(), "2".to_owned()]));
+}
+
+/// An echo that did not come over the connection it was promised on does not come at all; what is
+/// like it later is somebody's own word.
+#[tokio::test]
+async fn echoes_that_are_waited_for_end_with_the_connection() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut broker = Broker::open(&server, "a").await;
+    broker.attach(&orders(), &bridged(BridgeMode::Raw)).await;
+    let last = broker.append(&orders(), "1").await.first;
+    broker.told_until_event("1").await;
+    let Reply::Text(deployment) = server.command(&["HGET", "td:_tidings.deployment", "id"]).await
+    else {
+        panic!("no deployment")
+    };
+    // A batch that was heard already, with an echo that does not follow it.
+    let batch = Batch {
+        first_sequence: last.sequence,
+        epoch: last.epoch,
+        deployment,
+        topic: orders().to_string(),
+        // How the SHA-256 of "hello" begins.
+        echo: vec![u64::from_le_bytes([0x2c, 0xf2, 0x4d, 0xba, 0x5f, 0xb0, 0xa3, 0x0e])],
+        events: vec![proto::Event::default()],
+        ..Default::default()
+    };
+    let magic = [0xF5, b'T', b'D', 1];
+    server.publish("td:{orders}:c", &[&magic[..], &batch.encode_to_vec()].concat()).await;
+    server.publish("orders", b"heard").await;
+    broker.told_until(|told| matches!(told, Told::Raw(text) if text == "heard")).await;
+    server.client_kill("pubsub").await;
+    eventually("the broker listens again", PATIENCE, || async {
+        server.pubsub_numsub("orders").await == 1
+    })
+    .await;
+    server.publish("orders", b"hello").await;
+    broker.told_until(|told| matches!(told, Told::Raw(text) if text == "hello")).await;
 }
 
 #[tokio::test]

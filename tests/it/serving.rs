@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tidings::{
     grpc::client::{AdminClient, BrokerClient},
     proto::{self, subscribe_response::Control},
 };
 use tokio::time::Instant;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
     in_process::{event, in_memory, publish_each, request},
+    raw::{Answer, Raw},
     served::{Served, reason},
 };
 
@@ -54,13 +57,56 @@ async fn errors_have_a_reason_and_name_the_field() {
         client.subscribe(crate::support::in_process::request(&["a b"])).await.expect_err("refused");
     assert_eq!(reason(&status), "PATTERN_INVALID");
     let mut admin = AdminClient::new(served.channel().await);
-    let status = admin.list_topics(proto::ListTopicsRequest::default()).await.expect_err("off");
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "FEATURE_OFF"));
     let info = admin.get_server_info(proto::GetServerInfoRequest {}).await.expect("info");
     assert_eq!(
         (info.get_ref().backend.as_str(), info.get_ref().broker_id.as_str()),
         ("memory", "b1")
     );
+}
+
+/// Of everything that the API has.
+const BUILT: [&str; 3] = ["Admin.GetServerInfo", "Broker.Publish", "Broker.Subscribe"];
+
+/// What a status says is off.
+fn feature_off(status: &Status) -> String {
+    assert_eq!((status.code(), reason(status).as_str()), (Code::Unimplemented, "FEATURE_OFF"));
+    let details = status.get_error_details();
+    let metadata = &details.error_info().expect("a reason").metadata;
+    assert_eq!(metadata.len(), 1, "{metadata:?}");
+    metadata["feature"].clone()
+}
+
+#[tokio::test]
+async fn whatever_of_the_api_is_not_built_says_so() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    let files = FileDescriptorSet::decode(proto::DESCRIPTORS).expect("descriptors").file;
+    let ours = files.iter().filter(|file| file.package() == "tidings.v1");
+    let mut built = Vec::new();
+    for service in ours.flat_map(|file| &file.service) {
+        for method in &service.method {
+            let feature = format!("{}.{}", service.name(), method.name());
+            let path = format!("/tidings.v1.{}/{}", service.name(), method.name());
+            // A refusal of a method that streams to us may leave the connection unfinished.
+            match Raw::connect(served.address).await.call(&path, &[]).await {
+                Answer::Ended { status, .. } if status.code() == Code::Unimplemented => {
+                    assert_eq!(feature_off(&status), feature);
+                }
+                _ => built.push(feature),
+            }
+        }
+    }
+    built.sort_unstable();
+    assert_eq!(built, BUILT);
+
+    let mut client = BrokerClient::new(served.channel().await);
+    let request = proto::PublishRequest {
+        topic: "orders".into(),
+        events: vec![event(1)],
+        expected_last: Some(proto::Position::default()),
+        ..Default::default()
+    };
+    let status = client.publish(request).await.expect_err("refused");
+    assert_eq!(feature_off(&status), "Broker.Publish.expected_last");
 }
 
 #[tokio::test]
@@ -76,7 +122,7 @@ async fn a_deadline_ends_a_stream() {
 }
 
 #[tokio::test]
-async fn health_and_reflection_answer() {
+async fn health_answers() {
     let served = Served::start(in_memory(), Duration::ZERO).await;
     let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel().await);
     for service in ["", "tidings.v1.Broker"] {
@@ -87,26 +133,43 @@ async fn health_and_reflection_answer() {
             tonic_health::pb::health_check_response::ServingStatus::Serving
         );
     }
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
-    let mut reflection = ServerReflectionClient::new(served.channel().await);
-    for symbol in
-        ["tidings.v1.Broker", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]
-    {
-        let asked = ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(MessageRequest::FileContainingSymbol(symbol.into())),
+}
+
+/// A module of this name has generated messages and a client: those of both versions are alike.
+macro_rules! reflection_answers {
+    ($served:expr, $version:ident) => {{
+        use tonic_reflection::pb::$version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
         };
-        let answers = reflection.server_reflection_info(tokio_stream::once(asked)).await;
-        let answer = answers.expect("answers").into_inner().message().await.expect("no error");
-        let answer = answer.expect("an answer").message_response;
-        assert!(
-            matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))),
-            "{symbol}: {answer:?}"
-        );
-    }
+        let mut reflection = ServerReflectionClient::new($served.channel().await);
+        let mut ask = async |request: MessageRequest| {
+            let message_request = Some(request);
+            let asked = ServerReflectionRequest { host: String::new(), message_request };
+            let answers = reflection.server_reflection_info(tokio_stream::once(asked)).await;
+            let answer = answers.expect("answers").into_inner().message().await.expect("no error");
+            answer.expect("an answer").message_response.expect("a response")
+        };
+        let list = ask(MessageRequest::ListServices(String::new())).await;
+        let MessageResponse::ListServicesResponse(list) = list else { panic!("{list:?}") };
+        let listed: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+        let version = concat!("grpc.reflection.", stringify!($version), ".ServerReflection");
+        for service in ["tidings.v1.Broker", "tidings.v1.Admin", "grpc.health.v1.Health", version] {
+            assert!(listed.iter().any(|name| name == service), "{service} is not in {listed:?}");
+            let file = ask(MessageRequest::FileContainingSymbol(service.into())).await;
+            let MessageResponse::FileDescriptorResponse(files) = file else {
+                panic!("{service}: {file:?}")
+            };
+            assert!(!files.file_descriptor_proto.is_empty(), "{service}");
+        }
+    }};
+}
+
+#[tokio::test]
+async fn reflection_answers_in_both_versions() {
+    let served = Served::start(in_memory(), Duration::ZERO).await;
+    reflection_answers!(served, v1);
+    reflection_answers!(served, v1alpha);
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! round of it; `TIDINGS_TRIAL_FAULTS` and `TIDINGS_TRIAL_EVENTS` make it long, `TIDINGS_TRIAL_STORY` tells everything about a run that
 //! failed, `TIDINGS_TRIAL_LOG` shows what the brokers print.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, stream};
 
 use crate::support::{
@@ -29,7 +31,7 @@ fn plan(name: &'static str, seed: u64) -> Plan {
         brokers: 2,
         persistence: Persistence::None,
         kinds: ALL,
-        faults: 16,
+        faults: ALL.len() as u32,
         events: 52_000,
         rate: 700.0,
         topics_exist: false,
@@ -45,12 +47,16 @@ const ROUNDS: [(&str, Persistence); 4] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_event_is_lost_in_silence() {
-    let faults = number("TIDINGS_TRIAL_FAULTS").unwrap_or(64);
+    // Of each kind one in a round, so that every persistence meets every kind.
+    let kinds = ALL.len() as u64;
+    let every_kind = ROUNDS.len() as u64 * kinds;
+    let faults = number("TIDINGS_TRIAL_FAULTS").unwrap_or(every_kind);
     let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(208_000);
     // Rounds of bounded size, as many of each persistence.
     let first_seed = seed();
-    let one_of_each = 4 * faults.max(events / 3250).div_ceil(4 * 20).max(1);
-    let rounds = number("TIDINGS_TRIAL_ROUNDS").unwrap_or(one_of_each);
+    let all = ROUNDS.len() as u64 * faults.max(events / 2500).div_ceil(every_kind).max(1);
+    let (faults_each, events_each) = (faults.div_ceil(all), events.div_ceil(all));
+    let rounds = number("TIDINGS_TRIAL_ROUNDS").unwrap_or(all);
     println!("{}", Verdict::head());
     let round = |round| {
         let seed = first_seed + round;
@@ -58,18 +64,21 @@ async fn no_event_is_lost_in_silence() {
         let (name, persistence) = ROUNDS[seed as usize % ROUNDS.len()];
         run(Plan {
             persistence,
-            faults: faults.div_ceil(rounds) as u32,
-            events: events.div_ceil(rounds),
+            faults: faults_each as u32,
+            events: events_each,
             ..plan(name, seed)
         })
     };
     let mut verdicts = stream::iter((0..rounds).map(round)).buffer_unordered(ROUNDS.len());
     let mut failed = Vec::new();
     let (mut acked, mut done) = (0, 0);
+    let mut unmet = BTreeSet::new();
     while let Some(verdict) = verdicts.next().await {
         println!("{}\n{}", verdict.row(), verdict.faults_by_kind());
         acked += verdict.report.acked;
         done += u64::from(verdict.faults.values().sum::<u32>());
+        let missed = ALL.iter().filter(|fault| !verdict.faults.contains_key(fault));
+        unmet.extend(missed.map(|fault| (verdict.plan.name, fault)));
         if !verdict.kept() {
             println!("{}", verdict.story());
             failed.push(verdict.plan.seed);
@@ -77,7 +86,9 @@ async fn no_event_is_lost_in_silence() {
     }
     println!("{done} faults, {acked} events acknowledged, {} rounds failed", failed.len());
     assert!(failed.is_empty(), "promises broken in the rounds with the seeds {failed:?}");
+    let (faults, events) = (faults_each * rounds, events_each * rounds);
     assert!(done >= faults && acked >= events, "{done} faults, {acked} events");
+    assert!(faults_each < kinds || unmet.is_empty(), "not met by each: {unmet:?}");
 }
 
 /// Where Redis is the same and has everything, an outage within the history costs nothing.

@@ -46,8 +46,8 @@ impl Exchange {
              content-length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        stream.write_all(body).await.expect("sent");
+        // At once: who closes after the head would refuse the rest.
+        stream.write_all(&[head.as_bytes(), body].concat()).await.expect("sent");
         Exchange { stream, text: Vec::new() }
     }
 
@@ -161,7 +161,29 @@ async fn a_page_from_elsewhere_is_told_that_it_may_not() {
         let told = head.contains(&format!("access-control-allow-origin: {origin}"));
         assert_eq!(told, allowed, "{origin}: {head}");
         assert_eq!(head.contains("access-control-allow-origin"), allowed, "{origin}: {head}");
+        assert!(head.contains("access-control-max-age: 3600"), "{origin}: {head}");
     }
+}
+
+/// As a browser sends it for a page whose name was made to lead to this machine: it asks nobody.
+#[tokio::test]
+async fn what_a_page_from_elsewhere_sends_all_the_same_is_refused() {
+    let broker = Broker::program(&[]).await;
+    for origin in ["http://evil.example", "http://evil.example:7070", "null"] {
+        let request = publish("web", "from elsewhere");
+        let mut answer = Exchange::begin(broker.address(), "POST", PUBLISH, origin, &request).await;
+        answer.until(b"\r\n\r\n").await;
+        let head = answer.head();
+        assert!(head.starts_with("http/1.1 403 "), "{origin}: {head}");
+    }
+    // Nothing was stored: the first of the topic is still to come.
+    let request = publish("web", "from here");
+    let mut answer = Exchange::begin(broker.address(), "POST", PUBLISH, HOME, &request).await;
+    answer.until(b"grpc-status:0").await;
+    let body = answer.body();
+    let (published, _) = first::<PublishResponse>(&body);
+    let position = published.receipts[0].position.as_ref().expect("a position");
+    assert_eq!(position.sequence, 1, "{published:?}");
 }
 
 #[tokio::test]

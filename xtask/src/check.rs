@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, clients, generate, proto, root, tools};
+use crate::{cargo, clients, deny, generate, page, proto, root, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -21,15 +21,16 @@ pub(crate) fn run() -> Result<(), String> {
     sum.check("format", &mut cargo(["fmt", "--all", "--check"]));
     let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
     sum.check("clippy", clippy.args(["--", "-D", "warnings"]));
+    sum.done("dependencies", || deny::check(&crate::tools()));
     sum.done("proto", || proto::check(&crate::tools()));
     sum.done("generated code", || generate::run(&["--check".into()]));
     sum.tests("tidy", &mut cargo(["test", "--locked", "--test", "tidy"]));
     sum.tests("unit tests", &mut cargo(["test", "--locked", "--workspace", "--lib", "--bins"]));
     sum.tests("doc tests", &mut cargo(["test", "--locked", "--doc"]));
-    sum.check("examples", &mut cargo(["build", "--locked", "--examples", "--bins"]));
     for client in clients::ALL {
         sum.done(&format!("client for {}", client.language), || client.prepare(&crate::tools()));
     }
+    sum.done("page", page::build);
     if root().join("tests/it/main.rs").exists() {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
         sum.tests("integration tests, some take minutes", tools.hand_to(&mut it));

@@ -3,9 +3,12 @@
 
 mod check;
 mod clients;
+mod deny;
 mod fuzz;
 mod generate;
 mod interop;
+mod orders;
+mod page;
 mod proto;
 mod redis;
 mod remedies;
@@ -35,11 +38,14 @@ cargo xtask <command>
                  what the clients do in every language, written into docs/interop.md: the table of
                  what works and, as medians of N runs (3), how fast they receive; 0 measures nothing
   dev [FLAGS]    run the server on memory, with debug logs; FLAGS go to tidings serve
+  page [--build] run a broker on memory, and the page of examples/web to try it with; or only build it
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
   proto          lint proto/, and compare it with the last release: does it break anyone?
   baseline       part of a release: from now on proto/ is compared with what it is now
   clients        install and build the clients, and say what runs their drivers and services
+  orders [--orders N] [--through-envoy] [--kill-brokers] [--no-build]
+                 the story of examples/orders with everyone in it: who got what (10 orders)
   setup          let git run hooks/pre-commit before each commit
 ";
 
@@ -57,10 +63,12 @@ fn main() -> ExitCode {
         "generate" => generate::run(rest),
         "interop" => interop::run(rest),
         "dev" => dev(rest),
+        "page" => page::run(rest),
         "redis" => redis::run(rest),
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
         "clients" => no_more(rest).and_then(|()| clients::run()),
+        "orders" => orders::run(rest),
         "setup" => no_more(rest).and_then(|()| setup()),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
@@ -113,6 +121,14 @@ fn tools() -> PathBuf {
 
 fn cargo<const N: usize>(args: [&str; N]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` tells us of this package: build scripts, ring's for one, would see a change in it,
+    // and most of the server would be built anew at every turn between us and cargo itself.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
     cargo.current_dir(root()).args(args);
     cargo
 }

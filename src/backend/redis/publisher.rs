@@ -20,13 +20,16 @@ use super::{
     batch, bridge,
     connection::{CallError, Link, OUT_OF_ORDER},
     listener::Request,
-    scripts::{Opened, Opening, Published, Publishing},
+    scripts::{History, Opened, Opening, Published, Publishing},
     session::{Known, OpenTopic, Session},
 };
 use crate::{
     backend::{Appended, BackendError, BridgeMode, TopicSettings},
     event::Event,
-    limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_QUEUE_BYTES_MAX},
+    limits::{
+        COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_QUEUE_BYTES_MAX, COMMIT_QUEUES_BYTES_MAX,
+        COMMIT_WAIT_MAX,
+    },
     position::Position,
     topic::Topic,
 };
@@ -39,13 +42,21 @@ pub(super) struct Publisher {
     session: Arc<Session>,
     /// Tells the listener of a rollback.
     listener: mpsc::Sender<Request>,
+    waiting: Mutex<Waiting>,
+}
+
+/// What waits to be stored.
+#[derive(Debug, Default)]
+struct Waiting {
     /// One per topic on which something is being published now.
-    lanes: Mutex<HashMap<Topic, Lane>>,
+    lanes: HashMap<Topic, Lane>,
+    /// In all of them.
+    bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    waiting: VecDeque<Append>,
+    appends: VecDeque<Append>,
     bytes: usize,
 }
 
@@ -54,12 +65,13 @@ struct Lane {
 struct Append {
     events: Vec<Event>,
     settings: Arc<TopicSettings>,
+    since: Instant,
     answer: oneshot::Sender<Result<Appended, BackendError>>,
 }
 
 impl Publisher {
     pub(super) fn new(session: Arc<Session>, listener: mpsc::Sender<Request>) -> Arc<Publisher> {
-        Arc::new(Publisher { session, listener, lanes: Mutex::default() })
+        Arc::new(Publisher { session, listener, waiting: Mutex::default() })
     }
 
     pub(super) async fn append(
@@ -71,22 +83,27 @@ impl Publisher {
         // With Redis away a publish fails at once.
         self.session.commands()?;
         let (answer, answered) = oneshot::channel();
-        self.enqueue(topic, Append { events, settings: settings.clone(), answer })?;
+        let since = Instant::now();
+        self.enqueue(topic, Append { events, settings: settings.clone(), since, answer })?;
         answered.await.unwrap_or_else(|_| {
             Err(BackendError::OutcomeUnknown { cause: "the broker is shutting down".into() })
         })
     }
 
     fn enqueue(self: &Arc<Publisher>, topic: &Topic, append: Append) -> Result<(), BackendError> {
-        let mut lanes = self.lanes.lock();
-        let idle = !lanes.contains_key(topic);
-        let lane = lanes.entry(topic.clone()).or_default();
+        let mut waiting = self.waiting.lock();
+        let lane = waiting.lanes.get(topic);
+        let (idle, queued) = (lane.is_none(), lane.map_or(0, |lane| lane.bytes));
         let bytes = append.bytes();
-        if lane.bytes + bytes > COMMIT_QUEUE_BYTES_MAX && !idle {
-            return Err(BackendError::Overloaded { topic: topic.clone(), queued: lane.bytes });
+        let too_much = queued + bytes > COMMIT_QUEUE_BYTES_MAX && !idle
+            || waiting.bytes + bytes > COMMIT_QUEUES_BYTES_MAX;
+        if too_much {
+            return Err(BackendError::Overloaded { topic: topic.clone(), queued });
         }
+        waiting.bytes += bytes;
+        let lane = waiting.lanes.entry(topic.clone()).or_default();
         lane.bytes += bytes;
-        lane.waiting.push_back(append);
+        lane.appends.push_back(append);
         if idle {
             tokio::spawn(self.clone().drain(topic.clone()));
         }
@@ -117,12 +134,22 @@ impl Publisher {
         }
     }
 
-    /// What goes into the next call; none where nothing waits, and the lane is closed then.
+    /// What goes into the next call; none where nothing waits, and the lane is closed then. What has
+    /// waited too long is refused.
     fn next_group(&self, topic: &Topic) -> Option<Vec<Append>> {
-        let mut lanes = self.lanes.lock();
+        let mut waiting = self.waiting.lock();
+        let Waiting { lanes, bytes: all_bytes } = &mut *waiting;
         let lane = lanes.get_mut(topic)?;
+        while lane.appends.front().is_some_and(Append::is_late)
+            && let Some(late) = lane.appends.pop_front()
+        {
+            let bytes = late.bytes();
+            lane.bytes -= bytes;
+            *all_bytes -= bytes;
+            let _ = late.answer.send(Err(BackendError::Timeout { after: COMMIT_WAIT_MAX }));
+        }
         let (mut group, mut events, mut bytes) = (Vec::new(), 0, 0);
-        while let Some(next) = lane.waiting.front() {
+        while let Some(next) = lane.appends.front() {
             let fits = events + next.events.len() <= COMMIT_EVENTS_MAX
                 && bytes + next.bytes() <= COMMIT_BYTES_MAX;
             if !fits && !group.is_empty() {
@@ -130,9 +157,10 @@ impl Publisher {
             }
             events += next.events.len();
             bytes += next.bytes();
-            group.extend(lane.waiting.pop_front());
+            group.extend(lane.appends.pop_front());
         }
         lane.bytes -= bytes;
+        *all_bytes -= bytes;
         if group.is_empty() {
             lanes.remove(topic);
             return None;
@@ -211,23 +239,21 @@ impl Publisher {
         let Some(last) = opened.last else {
             return Err(BackendError::Unavailable { cause: format!("{topic} does not open") });
         };
-        let default = TopicSettings::default().history_events;
-        let wanted = settings.history_events;
+        let default = History::from(&TopicSettings::default());
+        let wanted = History::from(settings);
         // Said once: where brokers disagree, the one that came last prevails and nobody fights.
-        if wanted != opened.history_events
+        if wanted != opened.history
             && wanted != default
             && known.lock().configured.replace(wanted) != Some(wanted)
         {
-            link.configure(topic, &opened.version, settings.history_events)
-                .await
-                .map_err(BackendError::from)?;
+            link.configure(topic, &opened.version, wanted).await.map_err(BackendError::from)?;
             opened = self.open(link, topic, settings, known, false).await?;
         }
         let open = OpenTopic {
             generation: link.generation,
             epoch: last.epoch,
             version: opened.version,
-            history_events: opened.history_events,
+            history: opened.history,
         };
         known.lock().opened = Some(open.clone());
         Ok(open)
@@ -261,7 +287,7 @@ impl Publisher {
         let echo: Vec<u64> = messages.iter().map(|message| bridge::echo_hash(message)).collect();
         let body = batch::body(
             &self.session.broker_id,
-            &self.session.store(),
+            &self.session.deployment(),
             topic,
             &echo,
             events.iter().copied(),
@@ -269,8 +295,7 @@ impl Publisher {
         let publishing = Publishing {
             epoch: opened.epoch,
             version: &opened.version,
-            history_events: opened.history_events,
-            history_bytes: settings.history_bytes,
+            history: opened.history,
             count: events.len(),
             body: &body,
             bridge_channel: &self.session.bridge_channel(topic, settings).unwrap_or_default(),
@@ -297,6 +322,10 @@ impl Publisher {
 }
 
 impl Append {
+    fn is_late(&self) -> bool {
+        self.since.elapsed() >= COMMIT_WAIT_MAX
+    }
+
     fn bytes(&self) -> usize {
         self.events.iter().map(|event| event.encoded().len()).sum()
     }
@@ -312,7 +341,7 @@ impl Session {
         known: &Mutex<Known>,
         create: bool,
     ) -> Result<Opened, CallError> {
-        let store = self.store();
+        let deployment = self.deployment();
         let replid = link.replid();
         let renamed = self.renamed_to(&replid);
         let by = {
@@ -322,9 +351,9 @@ impl Session {
                 floor: known.floor,
                 distrusted: known.distrusted,
                 claim: known.claim.filter(|_| self.rules.compare_epochs),
-                history_events: settings.history_events,
+                history: settings.into(),
                 idle_ms: settings.idle.as_millis() as u64,
-                store: &store,
+                deployment: &deployment,
                 renamed: &renamed,
                 replid: &replid,
             }
@@ -338,7 +367,7 @@ impl Session {
             self.forget("redis has another replication id");
             return Err(CallError::NotSent);
         }
-        if !opened.store.is_empty() && opened.store != *store {
+        if !opened.deployment.is_empty() && opened.deployment != *deployment {
             self.forget("redis belongs to another deployment");
             return Err(CallError::NotSent);
         }

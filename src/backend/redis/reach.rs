@@ -9,13 +9,16 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::Mutex,
     time::{Instant, sleep},
 };
 use tracing::{info, warn};
 
 use super::session::Session;
-use crate::{backend::News, event::micros};
+use crate::{
+    backend::{News, feed::Teller},
+    event::micros,
+};
 
 /// Subscribers are told that Redis is away when it has been for this long: a connection that is
 /// back at once is no news.
@@ -44,13 +47,13 @@ impl Reach {
     }
 
     /// The listener follows, and has told what was missed.
-    pub(super) async fn reached(&self, feed: &mpsc::Sender<News>) {
+    pub(super) async fn reached(&self, feed: &Teller) {
         self.heard();
         *self.following.lock() = true;
         let mut told_down = self.told_down.lock().await;
         if std::mem::take(&mut *told_down) {
             info!("redis is reached again");
-            let _ = feed.send(News::Up).await;
+            let _ = feed.tell(News::Up).await;
         }
     }
 
@@ -59,7 +62,7 @@ impl Reach {
     }
 
     /// Tells the feed when Redis has been away, whatever the listener is waiting for.
-    pub(super) async fn watch(self: Arc<Reach>, session: Arc<Session>, feed: mpsc::Sender<News>) {
+    pub(super) async fn watch(self: Arc<Reach>, session: Arc<Session>, feed: Teller) {
         let mut away_since = None;
         while !session.closing.is_cancelled() {
             sleep(LOOK_EVERY).await;
@@ -79,7 +82,7 @@ impl Reach {
                 warn!(redis = %session.address.shown(), "redis is away");
                 *told_down = true;
                 let since_us = self.heard_us.load(Ordering::Relaxed);
-                let _ = feed.send(News::Down { since_us }).await;
+                let _ = feed.tell(News::Down { since_us }).await;
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
     keys,
 };
 use crate::{
-    backend::{Entry, Page},
+    backend::{Entry, Page, TopicSettings},
     limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
     position::{Position, Start},
     topic::Topic,
@@ -47,6 +47,13 @@ struct Script {
     sha: String,
 }
 
+/// How much a live topic keeps: of both the smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct History {
+    pub(super) events: u64,
+    pub(super) bytes: u64,
+}
+
 /// What a broker knows of a topic when it opens it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Opening<'a> {
@@ -54,10 +61,11 @@ pub(super) struct Opening<'a> {
     pub(super) floor: u64,
     pub(super) distrusted: Option<u64>,
     pub(super) claim: Option<Position>,
-    pub(super) history_events: u64,
+    /// Of a topic that is created.
+    pub(super) history: History,
     pub(super) idle_ms: u64,
     /// This broker's idea of the deployment's id.
-    pub(super) store: &'a str,
+    pub(super) deployment: &'a str,
     /// A replication id that turned into `replid` with nothing lost.
     pub(super) renamed: &'a str,
     /// As it was read over this connection.
@@ -70,9 +78,9 @@ pub(super) struct Opened {
     /// The topic's last position; none where there is no such topic.
     pub(super) last: Option<Position>,
     pub(super) replid: String,
-    pub(super) history_events: u64,
+    pub(super) history: History,
     pub(super) version: String,
-    pub(super) store: String,
+    pub(super) deployment: String,
     /// Changes whenever a life of any topic begins in this deployment.
     pub(super) births: String,
     /// Whether this call began a life.
@@ -90,8 +98,7 @@ pub(super) struct Published {
 pub(super) struct Publishing<'a> {
     pub(super) epoch: u64,
     pub(super) version: &'a str,
-    pub(super) history_events: u64,
-    pub(super) history_bytes: u64,
+    pub(super) history: History,
     pub(super) count: usize,
     pub(super) body: &'a [u8],
     pub(super) bridge_channel: &'a str,
@@ -132,7 +139,7 @@ impl Link {
     pub(super) async fn open(&self, topic: &Topic, by: &Opening<'_>) -> Result<Opened, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic), keys::DEPLOYMENT.into()];
         let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
-        type Answer = (String, String, u64, String, String, String, String, String);
+        type Answer = (String, String, u64, String, String, String, String, String, String);
         let answer: Answer = OPEN
             .run(self, &keys, |cmd| {
                 cmd.arg(u8::from(by.create))
@@ -141,17 +148,18 @@ impl Link {
                     .arg(text(by.claim.map(|claim| claim.epoch)))
                     .arg(text(by.claim.map(|claim| claim.sequence)))
                     .arg("live")
-                    .arg(by.history_events)
+                    .arg(by.history.events)
                     .arg(keys::channel(topic))
                     .arg(keys::INDEX_CHANNEL)
                     .arg(topic.as_str())
-                    .arg(by.store)
+                    .arg(by.deployment)
                     .arg(by.idle_ms)
                     .arg(by.renamed)
-                    .arg(by.replid);
+                    .arg(by.replid)
+                    .arg(by.history.bytes);
             })
             .await?;
-        let (epoch, replid, last, history, version, store, births, why) = answer;
+        let (epoch, replid, last, events, bytes, version, deployment, births, why) = answer;
         let last = match epoch.as_str() {
             "" => None,
             epoch => Some(Position::new(number(epoch)?, last)),
@@ -159,9 +167,12 @@ impl Link {
         Ok(Opened {
             last,
             replid,
-            history_events: history.parse().unwrap_or(by.history_events),
+            history: History {
+                events: events.parse().unwrap_or(by.history.events),
+                bytes: bytes.parse().unwrap_or(by.history.bytes),
+            },
             version,
-            store,
+            deployment,
             births,
             began: !why.is_empty(),
         })
@@ -179,8 +190,8 @@ impl Link {
                 cmd.arg(what.epoch)
                     .arg(what.version)
                     .arg(keys::channel(topic))
-                    .arg(what.history_events)
-                    .arg(what.history_bytes)
+                    .arg(what.history.events)
+                    .arg(what.history.bytes)
                     .arg(what.count)
                     .arg(what.body);
                 if !what.bridge_messages.is_empty() {
@@ -257,14 +268,20 @@ impl Link {
         &self,
         topic: &Topic,
         version: &str,
-        history_events: u64,
+        history: History,
     ) -> Result<(), CallError> {
         let keys = [keys::hash(topic)];
         CONFIGURE
             .run(self, &keys, |cmd| {
-                cmd.arg(version).arg(history_events);
+                cmd.arg(version).arg(history.events).arg(history.bytes);
             })
             .await
+    }
+}
+
+impl From<&TopicSettings> for History {
+    fn from(settings: &TopicSettings) -> History {
+        History { events: settings.history_events, bytes: settings.history_bytes }
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     Rules,
     connection::{Address, CallError, Link, info_field},
     keys,
+    scripts::History,
 };
 use crate::{
     backend::BackendError,
@@ -56,7 +57,7 @@ pub(super) struct Session {
     pub(super) closing: CancellationToken,
     commands: watch::Sender<Option<Arc<Link>>>,
     listening: Mutex<Option<Arc<Link>>>,
-    store: Mutex<Arc<str>>,
+    deployment: Mutex<Arc<str>>,
     renamed: Mutex<Option<Renamed>>,
     last_error: Mutex<String>,
     generations: AtomicU64,
@@ -82,7 +83,7 @@ pub(super) struct Known {
     /// The last position that a publish was answered with, over which connection.
     pub(super) acked: Option<(u64, Position)>,
     /// The history that this broker set, where it has.
-    pub(super) configured: Option<u64>,
+    pub(super) configured: Option<History>,
     pub(super) used: Instant,
     /// After how long without use Redis forgets the topic.
     pub(super) idle: Duration,
@@ -95,7 +96,7 @@ pub(super) struct OpenTopic {
     pub(super) generation: u64,
     pub(super) epoch: u64,
     pub(super) version: String,
-    pub(super) history_events: u64,
+    pub(super) history: History,
 }
 
 /// The same Redis under another replication id.
@@ -120,7 +121,7 @@ impl Session {
             closing: CancellationToken::new(),
             commands: watch::Sender::new(None),
             listening: Mutex::new(None),
-            store: Mutex::new("".into()),
+            deployment: Mutex::new("".into()),
             renamed: Mutex::new(None),
             last_error: Mutex::new("not connected yet".into()),
             generations: AtomicU64::new(1),
@@ -176,8 +177,8 @@ impl Session {
     }
 
     /// This deployment's id, as far as this broker knows.
-    pub(super) fn store(&self) -> Arc<str> {
-        self.store.lock().clone()
+    pub(super) fn deployment(&self) -> Arc<str> {
+        self.deployment.lock().clone()
     }
 
     pub(super) fn known(&self, topic: &Topic) -> Arc<Mutex<Known>> {
@@ -294,20 +295,19 @@ impl Session {
 
     async fn connect_commands(&self) -> Result<Link, CallError> {
         let link = Link::connect(&self.address, self.next_generation(), |_| ()).await?;
-        let known = self.store();
+        let known = self.deployment();
         let proposed = match known.is_empty() {
             true => uuid::Uuid::new_v4().simple().to_string(),
             false => known.to_string(),
         };
         let set = ["HSETNX", keys::DEPLOYMENT, "id", &proposed];
         let _: u8 = link.call_on(keys::DEPLOYMENT, &command(&set)).await?;
-        let store = deployment_id(&link).await?.unwrap_or_default();
-        if store.is_empty() || store.len() > 64 || !store.bytes().all(|b| b.is_ascii_alphanumeric())
-        {
+        let id = deployment_id(&link).await?.unwrap_or_default();
+        if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             let how = "has a field \"id\" that is none of ours";
             return Err(CallError::damaged(keys::DEPLOYMENT, how));
         }
-        *self.store.lock() = store.into();
+        *self.deployment.lock() = id.into();
         Ok(link)
     }
 
@@ -331,8 +331,8 @@ impl Session {
             }
         }
         *before = Some(now);
-        let store = deployment_id(link).await?;
-        if store.as_deref().is_some_and(|store| store != &*self.store()) {
+        let id = deployment_id(link).await?;
+        if id.as_deref().is_some_and(|id| id != &*self.deployment()) {
             self.forget("redis belongs to another deployment");
             return Ok(());
         }

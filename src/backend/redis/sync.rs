@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{
     connection::{CallError, Link},
     session::Session,
@@ -11,6 +9,7 @@ use super::{
 use crate::{
     backend::{
         News, TopicSettings,
+        feed::Teller,
         replay::{Bound, Progress, Replay, Told},
     },
     position::{Gap, GapReason, Position},
@@ -38,7 +37,7 @@ pub(super) enum Why {
 /// Opens one topic and reads it from what was told to its end, telling the feed on the way.
 pub(super) struct Sync {
     pub(super) session: Arc<Session>,
-    pub(super) feed: mpsc::Sender<News>,
+    pub(super) feed: Teller,
     pub(super) link: Arc<Link>,
     pub(super) reader: Arc<Link>,
     pub(super) topic: Topic,
@@ -168,6 +167,6 @@ impl Sync {
     }
 
     async fn tell(&self, news: News) {
-        let _ = self.feed.send(news).await;
+        let _ = self.feed.tell(news).await;
     }
 }

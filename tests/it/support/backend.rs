@@ -140,6 +140,13 @@ pub(crate) fn orders() -> Topic {
     "orders".parse().unwrap()
 }
 
+/// An event with so many bytes of data.
+pub(crate) fn sized(bytes: usize) -> Event {
+    let defaults = Defaults { source: "/test", event_type: None, now: SystemTime::now() };
+    let payload = Some(Payload::Data(vec![7; bytes].into()));
+    admit(proto::Event { payload, ..Default::default() }, &defaults).unwrap()
+}
+
 pub(crate) fn event(id: &str) -> Event {
     let defaults = Defaults { source: "/test", event_type: None, now: SystemTime::now() };
     let payload = Some(Payload::Text(format!("data of {id}")));

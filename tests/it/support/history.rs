@@ -121,7 +121,15 @@ pub(crate) struct Disturbance {
     pub(crate) to: Micros,
     /// Only this broker was cut off; none: everybody was.
     pub(crate) broker: Option<usize>,
+    /// Only this topic was touched; none: all of them.
+    pub(crate) topic: Option<TopicId>,
     pub(crate) harm: Harm,
+}
+
+impl Disturbance {
+    fn touches(&self, topic: TopicId) -> bool {
+        self.topic.is_none_or(|touched| touched == topic)
+    }
 }
 
 /// What it may do to the history of topics.
@@ -278,8 +286,8 @@ pub(crate) fn check(history: &History) -> Report {
         let opened = |seen: &&Seen| matches!(seen, Seen::Opened { .. });
         let streams = subscription.seen.iter().filter(opened).count() as u64;
         report.reconnects += streams.saturating_sub(1);
-        let timeline = Timeline::new(history, subscription);
         for &topic in &subscription.topics {
+            let timeline = Timeline::new(history, subscription, topic);
             let who = Who { subscriber, topic: history.topics[topic].clone() };
             let mut view = View::new(who, topic, &events);
             view.follow(subscription, &mut report.violations);
@@ -636,6 +644,7 @@ impl<'a> View<'a> {
                 let trimmed = newer + TRIM_SLACK >= history.kept_events;
                 let lost = history.disturbances.iter().any(|done| {
                     matches!(done.harm, Harm::Loss(_))
+                        && done.touches(self.topic)
                         && done.from <= seen.at
                         && sent.sent <= done.to + WIDTH_MAX
                 });
@@ -646,11 +655,10 @@ impl<'a> View<'a> {
                 report.violations.push(Violation::WideGap { who: who(), gap: seen.gap, excess });
             }
         }
-        // Each time that Redis became another or lost something: at most one gap to where nothing
-        // was, and one from there.
-        let changes: u64 = history
-            .disturbances
-            .iter()
+        // Each time that Redis became another or lost something of the topic: at most one gap to
+        // where nothing was, and one from there.
+        let touching = history.disturbances.iter().filter(|done| done.touches(self.topic));
+        let changes: u64 = touching
             .map(|done| match done.harm {
                 Harm::None => 0,
                 Harm::Identity => 2,
@@ -683,15 +691,15 @@ fn covers(gap: &Gap, position: Position, fits_in_time: impl Fn() -> bool) -> boo
     }
 }
 
-/// When a subscriber could not be told anything: its stream was down, or something was being done
-/// to Redis or to its broker.
+/// When a subscriber could not be told anything of a topic: its stream was down, or something was
+/// being done to the topic, to Redis or to its broker.
 pub(crate) struct Timeline {
     /// In order, none touching the next.
     bad: Vec<(Micros, Micros)>,
 }
 
 impl Timeline {
-    pub(crate) fn new(history: &History, subscription: &Subscription) -> Timeline {
+    pub(crate) fn new(history: &History, subscription: &Subscription, topic: TopicId) -> Timeline {
         let mut bad = Vec::new();
         let mut streams = Vec::new();
         let mut open: Option<(Micros, usize)> = None;
@@ -715,7 +723,7 @@ impl Timeline {
             Some((from, broker)) => streams.push((from, Micros::MAX, broker)),
             None => bad.push((lost_at, Micros::MAX)),
         }
-        for done in &history.disturbances {
+        for done in history.disturbances.iter().filter(|done| done.touches(topic)) {
             match done.broker {
                 None => bad.push((done.from, done.to)),
                 Some(cut_off) => bad.extend(

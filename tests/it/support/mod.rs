@@ -2,12 +2,14 @@
 
 pub(crate) mod backend;
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod faulty;
 pub(crate) mod history;
 pub(crate) mod in_process;
 pub(crate) mod mesh;
 pub(crate) mod naive;
+pub(crate) mod orders;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;

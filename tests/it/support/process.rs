@@ -66,6 +66,12 @@ impl Process {
         }
     }
 
+    /// Writes a line of input, with more to come.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        drop(input.write_all(format!("{line}\n").as_bytes()));
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -174,18 +180,6 @@ pub(crate) fn tidings(arguments: &[&str]) -> Command {
     }
     command.args(arguments);
     command
-}
-
-/// A built example. `cargo test` builds them all; `cargo test --test it` does not.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let path = beside_the_program().join("examples").join(name);
-    assert!(
-        path.is_file(),
-        "{} is not built: `cargo build --examples` builds it, and `cargo xtask test` does so before \
-         the tests",
-        path.display()
-    );
-    path
 }
 
 /// What `cargo xtask clients` made of a language: its interop `driver`, or its `service` of the

@@ -3,7 +3,14 @@
 //! A path that once swallowed bytes never passes any again, as TCP would not either: after healing
 //! its connections stay silent until the client gives them up, and new ones pass.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -17,9 +24,12 @@ use tokio::{
     time::sleep,
 };
 
+use super::faulty::When;
+
 pub(crate) struct FaultProxy {
     port: u16,
     rules: Arc<watch::Sender<Rules>>,
+    fuse: Arc<Mutex<Fuse>>,
     accept: JoinHandle<()>,
     open: Arc<Mutex<JoinSet<()>>>,
 }
@@ -65,10 +75,31 @@ struct Rules {
     cuts: [u64; 2],
 }
 
+/// Breaks a connection at one command of all that come, whatever connection they come by.
+#[derive(Debug, Default)]
+struct Fuse {
+    commands: usize,
+    blows_at: Option<(usize, When)>,
+}
+
+/// Where commands end in what is sent to Redis: arrays of words, each with its length before it, or
+/// a plain line.
+#[derive(Debug, Default)]
+struct Commands {
+    words: usize,
+    /// What is left of a word, with the line end behind it.
+    bytes: usize,
+    /// What came of a line that gives a length.
+    line: Vec<u8>,
+}
+
 /// One direction of one connection.
 struct Pump {
     rules: watch::Receiver<Rules>,
+    fuse: Arc<Mutex<Fuse>>,
     is_sub: watch::Receiver<bool>,
+    /// No answer passes any more: the connection breaks when Redis has closed it.
+    answers_lost: Arc<AtomicBool>,
     /// 0 to Redis, 1 to the broker.
     direction: usize,
     born: Rules,
@@ -83,18 +114,20 @@ impl FaultProxy {
         let whole = Rules { modes: [[Mode::Pass; 2]; 2], cuts: [0; 2] };
         let rules = Arc::new(watch::Sender::new(whole));
         let open = Arc::new(Mutex::new(JoinSet::new()));
+        let fuse = Arc::<Mutex<Fuse>>::default();
         let accept = tokio::spawn({
-            let (rules, open) = (rules.clone(), open.clone());
+            let (rules, fuse, open) = (rules.clone(), fuse.clone(), open.clone());
             async move {
                 while let Ok((client, _)) = listener.accept().await {
-                    let connection = connection(client, redis_port, rules.subscribe());
+                    let connection =
+                        connection(client, redis_port, rules.subscribe(), fuse.clone());
                     let mut open = open.lock();
                     open.spawn(async move { drop(connection.await) });
                     while open.try_join_next().is_some() {}
                 }
             }
         });
-        FaultProxy { port, rules, accept, open }
+        FaultProxy { port, rules, fuse, accept, open }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -120,6 +153,18 @@ impl FaultProxy {
     pub(crate) fn heal(&self) {
         self.set(Which::All, Direction::Both, Mode::Pass);
     }
+
+    /// The `command`-th from now on, from 1, breaks its connection: before Redis has it, or after,
+    /// and then its answer is lost.
+    pub(crate) fn break_at(&self, command: usize, when: When) {
+        *self.fuse.lock() = Fuse { commands: 0, blows_at: Some((command, when)) };
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_broken(&self) -> bool {
+        let fuse = self.fuse.lock();
+        fuse.blows_at.is_some_and(|(command, _)| fuse.commands >= command)
+    }
 }
 
 impl Drop for FaultProxy {
@@ -127,6 +172,59 @@ impl Drop for FaultProxy {
         self.accept.abort();
         self.open.lock().abort_all();
     }
+}
+
+impl Fuse {
+    /// Counts commands, given where each ends. Where it blows: how many bytes still pass.
+    fn burn(&mut self, ends: &[usize]) -> Option<(usize, When)> {
+        let before = self.commands;
+        self.commands += ends.len();
+        let (at, when) = self.blows_at?;
+        let index = at.checked_sub(before + 1).filter(|index| *index < ends.len())?;
+        let passes = match when {
+            When::Before => index.checked_sub(1).map_or(0, |previous| ends[previous]),
+            When::After => ends[index],
+        };
+        Some((passes, when))
+    }
+}
+
+impl Commands {
+    /// How many bytes of the chunk each command that ends in it takes, with all before it.
+    fn ends(&mut self, chunk: &[u8]) -> Vec<usize> {
+        let (mut ends, mut at) = (Vec::new(), 0);
+        while at < chunk.len() {
+            if self.bytes > 0 {
+                let taken = self.bytes.min(chunk.len() - at);
+                self.bytes -= taken;
+                at += taken;
+                if self.bytes == 0 && self.words == 0 {
+                    ends.push(at);
+                }
+                continue;
+            }
+            self.line.push(chunk[at]);
+            at += 1;
+            if self.line.ends_with(b"\r\n") {
+                let line = std::mem::take(&mut self.line);
+                match line[0] {
+                    b'*' => self.words = length(&line),
+                    b'$' => {
+                        self.words -= 1;
+                        self.bytes = length(&line) + 2;
+                    }
+                    _ => ends.push(at),
+                }
+            }
+        }
+        ends
+    }
+}
+
+/// What a line gives after its kind.
+fn length(line: &[u8]) -> usize {
+    let text = std::str::from_utf8(&line[1..]).expect("text");
+    text.trim_end().parse().expect("a length")
 }
 
 impl Which {
@@ -153,6 +251,7 @@ async fn connection(
     client: TcpStream,
     redis_port: u16,
     rules: watch::Receiver<Rules>,
+    fuse: Arc<Mutex<Fuse>>,
 ) -> io::Result<()> {
     let redis = TcpStream::connect(("127.0.0.1", redis_port)).await?;
     client.set_nodelay(true)?;
@@ -161,9 +260,12 @@ async fn connection(
     let (from_redis, to_redis) = redis.into_split();
     let (seen, is_sub) = watch::channel(false);
     let born = *rules.borrow();
+    let answers_lost = Arc::<AtomicBool>::default();
     let pump = |direction| Pump {
         rules: rules.clone(),
+        fuse: fuse.clone(),
         is_sub: is_sub.clone(),
+        answers_lost: answers_lost.clone(),
         direction,
         born,
         swallowed: false,
@@ -184,6 +286,7 @@ impl Pump {
         seen: Option<watch::Sender<bool>>,
     ) -> io::Result<()> {
         let mut bytes = vec![0; 64 << 10];
+        let mut commands = Commands::default();
         loop {
             let read = tokio::select! {
                 read = from.read(&mut bytes) => read,
@@ -221,6 +324,15 @@ impl Pump {
             // For good: what follows would not be understood.
             self.chatters |= self.mode() == Mode::Chatter;
             let chunk = if self.chatters { NOISE } else { chunk };
+            if self.answers_lost.load(Ordering::SeqCst) {
+                continue;
+            }
+            if self.direction == 0 {
+                let broken = self.fuse.lock().burn(&commands.ends(chunk));
+                if let Some((passes, when)) = broken {
+                    return self.break_after(&chunk[..passes], when, to).await;
+                }
+            }
             match self.mode() {
                 Mode::Delay(delay) => sleep(delay).await,
                 Mode::Throttle(rate) => {
@@ -230,6 +342,23 @@ impl Pump {
             }
             to.write_all(chunk).await?;
         }
+    }
+
+    /// Passes the last bytes to Redis. Returning breaks the connection.
+    async fn break_after(
+        mut self,
+        bytes: &[u8],
+        when: When,
+        mut to: OwnedWriteHalf,
+    ) -> io::Result<()> {
+        self.answers_lost.store(when == When::After, Ordering::SeqCst);
+        to.write_all(bytes).await?;
+        if when == When::After {
+            // Redis carries out what it has, and closes then: the other direction sees that.
+            to.shutdown().await?;
+            self.cut().await;
+        }
+        Ok(())
     }
 
     fn kind(&self) -> usize {

@@ -149,26 +149,12 @@ impl RedisServer {
     }
 
     pub(crate) async fn try_command(&self, words: &[&str]) -> io::Result<Reply> {
-        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        self.raw_command(&words).await
+        command_at(self.port, words).await
     }
 
     /// The same with words that need not be text.
     pub(crate) async fn raw_command(&self, words: &[&[u8]]) -> io::Result<Reply> {
-        let call = async {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            let mut request = format!("*{}\r\n", words.len()).into_bytes();
-            for word in words {
-                request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-                request.extend_from_slice(word);
-                request.extend_from_slice(b"\r\n");
-            }
-            stream.write_all(&request).await?;
-            reply(&mut BufReader::new(stream)).await
-        };
-        tokio::time::timeout(Duration::from_secs(5), call)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        raw_command_at(self.port, words).await
     }
 
     pub(crate) async fn client_kill(&self, kind: &str) {
@@ -183,11 +169,28 @@ impl RedisServer {
         self.command(&[&["DEL"], keys].concat()).await;
     }
 
+    /// Each key onto its copy, with nothing in between: a hash and a stream that do not fit each
+    /// other would be noticed for that alone.
+    pub(crate) async fn copy_together(&self, keys: &[String; 2], copies: &[String; 2]) {
+        let script = "for n = 1, 3, 2 do redis.call('COPY', KEYS[n], KEYS[n + 1], 'REPLACE') end";
+        let [key, second_key] = keys;
+        let [copy, second_copy] = copies;
+        self.command(&["EVAL", script, "4", key, copy, second_key, second_copy]).await;
+    }
+
     pub(crate) async fn info(&self, section: &str) -> String {
         match self.command(&["INFO", section]).await {
             Reply::Text(text) => text,
             reply => panic!("INFO answered {reply:?}"),
         }
+    }
+
+    /// How often a command was called since the start.
+    pub(crate) async fn calls(&self, command: &str) -> u64 {
+        let head = format!("cmdstat_{command}:calls=");
+        let stats = self.info("commandstats").await;
+        let count = stats.lines().find_map(|line| line.strip_prefix(&head)?.split(',').next());
+        count.map_or(0, |count| count.parse().expect("a number of calls"))
     }
 
     pub(crate) async fn publish(&self, channel: &str, payload: &[u8]) {
@@ -236,6 +239,29 @@ impl Drop for RedisServer {
 /// A port that nobody listens on. Somebody could take it in between; then the server says so.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// One command to whatever Redis listens there, on a connection of its own.
+pub(crate) async fn command_at(port: u16, words: &[&str]) -> io::Result<Reply> {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    raw_command_at(port, &words).await
+}
+
+async fn raw_command_at(port: u16, words: &[&[u8]]) -> io::Result<Reply> {
+    let call = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        stream.write_all(&request).await?;
+        reply(&mut BufReader::new(stream)).await
+    };
+    tokio::time::timeout(Duration::from_secs(5), call)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn reply(stream: &mut BufReader<TcpStream>) -> io::Result<Reply> {

@@ -362,6 +362,7 @@ impl Stage {
         let from = self.clock.now();
         let broker = rng.usize(..self.proxies.len());
         let mut reach = None;
+        let mut touched = None;
         let mut harm = Harm::None;
         match fault {
             Fault::RedisKill => {
@@ -405,21 +406,25 @@ impl Stage {
             }
             Fault::DelBoth | Fault::DelHash | Fault::DelStream => {
                 harm = Harm::Loss(1);
-                self.delete(fault, rng).await;
+                touched = Some(self.delete(fault, rng).await);
             }
             Fault::FlushAll => {
                 harm = Harm::Loss(1);
                 self.redis.flushall().await;
             }
             Fault::Burst => {
-                let times = rng.u32(3..8);
-                harm = Harm::Loss(times);
-                for _ in 0..times {
-                    match rng.u8(..4) {
-                        0 => self.delete(Fault::DelHash, rng).await,
-                        1 => self.delete(Fault::DelBoth, rng).await,
-                        _ => self.redis.flushall().await,
-                    }
+                for _ in 0..rng.u32(3..8) {
+                    let from = self.clock.now();
+                    let topic = match rng.u8(..4) {
+                        0 => Some(self.delete(Fault::DelHash, rng).await),
+                        1 => Some(self.delete(Fault::DelBoth, rng).await),
+                        _ => {
+                            self.redis.flushall().await;
+                            None
+                        }
+                    };
+                    let (to, harm) = (self.clock.now(), Harm::Loss(1));
+                    self.disturbances.push(Disturbance { from, to, broker: None, topic, harm });
                     millis(rng, 1..150).await;
                 }
             }
@@ -460,20 +465,18 @@ impl Stage {
             }
             Fault::Rollback => {
                 harm = Harm::Loss(1);
-                let topic = &self.topics[rng.usize(..self.busy)];
-                let keys = ["m", "s"].map(|part| format!("td:{{{topic}}}:{part}"));
+                let topic = rng.usize(..self.busy);
+                touched = Some(topic);
+                let keys = ["m", "s"].map(|part| format!("td:{{{}}}:{part}", self.topics[topic]));
                 let copies = keys.clone().map(|key| format!("copy:{key}"));
-                for (key, copy) in keys.iter().zip(&copies) {
-                    self.redis.command(&["COPY", key, copy, "REPLACE"]).await;
-                }
+                self.redis.copy_together(&keys, &copies).await;
                 millis(rng, 300..1000).await;
-                for (key, copy) in keys.iter().zip(&copies) {
-                    self.redis.command(&["COPY", copy, key, "REPLACE"]).await;
-                }
+                self.redis.copy_together(&copies, &keys).await;
             }
             Fault::SecondLife => {
                 harm = Harm::Loss(1);
                 let topic = rng.usize(..self.busy);
+                touched = Some(topic);
                 for attempt in 0..SECOND_LIFE_AFTER / SECOND_LIFE_STEP {
                     self.publish_at(attempt as usize, topic, SECOND_LIFE_STEP, traffic).await;
                 }
@@ -486,7 +489,8 @@ impl Stage {
                     proxy.set(Which::All, Direction::ToRedis, Mode::Delay(delay));
                     proxy.cut(Which::Sub);
                 }
-                millis(rng, 300..1300).await;
+                // About when the broker has read and not yet subscribed, if that is its order.
+                millis(rng, 600..1100).await;
                 let topic = self.busy + self.quiet;
                 self.quiet = (self.quiet + 1) % (self.topics.len() - self.busy);
                 self.publish_at(broker, topic, 1, traffic).await;
@@ -518,7 +522,8 @@ impl Stage {
             reach = Some(broker);
         }
         let to = self.clock.now();
-        self.disturbances.push(Disturbance { from, to, broker: reach, harm });
+        let (broker, topic) = (reach, touched);
+        self.disturbances.push(Disturbance { from, to, broker, topic, harm });
         if matches!(fault, Fault::QuietCut | Fault::Chatter | Fault::SecondLife) {
             sleep(Duration::from_millis(6500)).await; // longer than a notice may take
         }
@@ -547,14 +552,16 @@ impl Stage {
         self.proxies[broker].heal();
     }
 
-    async fn delete(&self, fault: Fault, rng: &mut Rng) {
-        let topic = &self.topics[rng.usize(..self.busy)];
-        let (hash, stream) = (format!("td:{{{topic}}}:m"), format!("td:{{{topic}}}:s"));
+    /// Of some topic: which one.
+    async fn delete(&self, fault: Fault, rng: &mut Rng) -> TopicId {
+        let topic = rng.usize(..self.busy);
+        let [hash, stream] = ["m", "s"].map(|part| format!("td:{{{}}}:{part}", self.topics[topic]));
         match fault {
             Fault::DelHash => self.redis.del(&[&hash]).await,
             Fault::DelStream => self.redis.del(&[&stream]).await,
             _ => self.redis.del(&[&hash, &stream]).await,
         }
+        topic
     }
 
     /// Another server, empty: its port.

@@ -1,21 +1,21 @@
-//! Rust: the interop driver, and a service of the orders story.
+//! Rust: the interop driver, and the bookkeeping service of the orders story.
 
 use std::path::Path;
 
 use crate::{cargo, succeed, target};
 
 pub(crate) fn prepare(_tools: &Path) -> Result<(), String> {
-    succeed(&mut cargo(["build", "--locked", "--workspace", "--examples"]))
+    succeed(&mut cargo(["build", "--locked", "--workspace", "--bins", "--examples"]))
 }
 
 pub(crate) fn driver(_tools: &Path) -> Vec<String> {
-    example("interop")
+    built("examples/interop")
 }
 
 pub(crate) fn service(_tools: &Path) -> Vec<String> {
-    example("inventory_service")
+    built("bookkeeping")
 }
 
-fn example(name: &str) -> Vec<String> {
-    vec![target().join("debug/examples").join(name).display().to_string()]
+fn built(name: &str) -> Vec<String> {
+    vec![target().join("debug").join(name).display().to_string()]
 }

@@ -6,14 +6,15 @@ use crate::{root, succeed, tools};
 
 pub(crate) fn prepare(_tools: &Path) -> Result<(), String> {
     // The service takes the client from where it lies: first the one, then the other.
-    for (folder, build) in
-        [("clients/typescript", "build:interop"), ("examples/orders/typescript", "build")]
-    {
-        let folder = root().join(folder);
-        install(&folder)?;
-        succeed(npm()?.current_dir(&folder).args(["run", "--silent", build]))?;
-    }
-    Ok(())
+    build("clients/typescript", "build:interop")?;
+    build("examples/orders/typescript", "build")
+}
+
+/// Runs a script of the folder's package, with what it needs installed.
+pub(crate) fn build(folder: &str, script: &str) -> Result<(), String> {
+    let folder = root().join(folder);
+    install(&folder)?;
+    succeed(npm()?.current_dir(&folder).args(["run", "--silent", script]))
 }
 
 /// What runs the interop driver.
@@ -31,7 +32,7 @@ fn run(program: &str) -> Vec<String> {
 }
 
 /// What the lock file of the folder says, into its own `node_modules`.
-fn install(folder: &Path) -> Result<(), String> {
+pub(crate) fn install(folder: &Path) -> Result<(), String> {
     let read = |name| {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))

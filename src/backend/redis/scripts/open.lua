@@ -6,36 +6,38 @@
 --       2 floor: the highest epoch this broker knows, '0' none
 --       3 distrusted: an epoch in which a rollback was proven, '' none
 --       4, 5 claim: an epoch and the last sequence in it that Redis told this broker, '' none
---       6, 7 mode and history of a topic that is created
+--       6, 7, 15 mode and history, in events and bytes, of a topic that is created
 --       8 channel of the topic   9 channel of the index   10 topic
 --       11 this broker's idea of the deployment's id
 --       12 milliseconds after which an idle live topic is forgotten
 --       13, 14 a replication id that was seen to turn into another with nothing lost, '' none, and
 --       that other
--- Returns: epoch ('' where there is no topic), replication id, last sequence, history, version,
---          deployment's id, lives begun in the deployment, why a life was begun; MODE where the
---          topic is kept in a way that we know nothing of
+-- Returns: epoch ('' where there is no topic), replication id, last sequence, history in events and
+--          bytes, version, deployment's id, lives begun in the deployment, why a life was begun;
+--          MODE where the topic is kept in a way that we know nothing of
 local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then
   return redis.error_reply('READONLY not the primary')
 end
 -- It is read here and not handed in: what a broker read a moment ago may be stale.
 local id = string.match(info, 'master_replid:(%w+)')
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'clock', 'replid', 'mode', 'history', 'version')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'clock', 'replid', 'mode', 'history', 'version',
+  'bytes')
 if m[5] and m[5] ~= ARGV[6] then
   return redis.error_reply('MODE the topic is kept in a way that this broker does not know')
 end
-local reached, clock, history = whole(m[2]), whole(m[3]), whole(m[6]) and m[6] or ARGV[7]
+local reached, clock = whole(m[2]), whole(m[3])
+local history, bytes = whole(m[6]) and m[6] or ARGV[7], whole(m[8]) and m[8] or ARGV[15]
 local damaged = not (whole(m[1]) and m[1] ~= '0' and reached and clock and m[5] and whole(m[7]))
-local store, births = unpack(redis.call('HMGET', KEYS[3], 'id', 'births'))
-if store and #store > 127 then
+local deployment, births = unpack(redis.call('HMGET', KEYS[3], 'id', 'births'))
+if deployment and #deployment > 127 then
   return redis.error_reply('DAMAGED the id of the deployment is none of ours')
 end
 births = whole(births) and births
 local why
 if not m[1] then
   if ARGV[1] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
-    return { '', id, 0, '', '', store or '', births or '', '' }
+    return { '', id, 0, '', '', '', deployment or '', births or '', '' }
   end
   why = 'created'
 elseif damaged then
@@ -52,7 +54,7 @@ elseif m[4] ~= id then
   end
 end
 if not why then
-  return { m[1], id, reached, history, m[7], store or '', births or '', '' }
+  return { m[1], id, reached, history, bytes, m[7], deployment or '', births or '', '' }
 end
 
 local t = redis.call('TIME')
@@ -98,21 +100,21 @@ clock = string.format('%.0f', math.max(us, clock or 0))
 local version = whole(m[7]) and m[7] or '1'
 redis.call('XADD', KEYS[2], es .. '-0', 'why', why, 'old', old, 'reached', last, 't', clock)
 redis.call('HSET', KEYS[1], 'epoch', es, 'last', '0', 'clock', clock, 'replid', id, 'lives', lives,
-  'mode', ARGV[6], 'history', history, 'version', version, 'grown', '0', 'widest', '0')
+  'mode', ARGV[6], 'history', history, 'bytes', bytes, 'version', version, 'grown', '0', 'widest', '0')
 if ARGV[6] == 'live' then
   redis.call('PEXPIRE', KEYS[1], ARGV[12])
   redis.call('PEXPIRE', KEYS[2], ARGV[12])
 end
 -- A broker that tries the scripts out has no idea yet, and names nothing.
-if not store then
-  store = ARGV[11]
-  if store ~= '' then redis.call('HSET', KEYS[3], 'id', store) end
+if not deployment then
+  deployment = ARGV[11]
+  if deployment ~= '' then redis.call('HSET', KEYS[3], 'id', deployment) end
 end
 -- Begins with the time, so that it never comes back to what it was before all was flushed.
 if not births then redis.call('HSET', KEYS[3], 'births', string.format('%.0f', us)) end
 births = string.format('%.0f', redis.call('HINCRBY', KEYS[3], 'births', 1))
 -- An empty batch: who follows a quiet topic hears of the new life at once.
 redis.call('PUBLISH', ARGV[8], '\245\84\68\1\9' .. struct.pack('<I8', 0) .. '\17' .. struct.pack('<I8', us)
-  .. '\25' .. struct.pack('<I8', epoch) .. '\42' .. string.char(#store) .. store)
-redis.call('PUBLISH', ARGV[9], store .. ' ' .. ARGV[10] .. ' ' .. es .. ' ' .. why)
-return { es, id, 0, history, version, store, births, why }
+  .. '\25' .. struct.pack('<I8', epoch) .. '\42' .. string.char(#deployment) .. deployment)
+redis.call('PUBLISH', ARGV[9], deployment .. ' ' .. ARGV[10] .. ' ' .. es .. ' ' .. why)
+return { es, id, 0, history, bytes, version, deployment, births, why }
