@@ -152,6 +152,27 @@ async fn a_position_that_was_heard_on_the_other_connection_proves_a_rollback_too
     assert_ne!(after.first.epoch, epoch);
 }
 
+/// Redis becomes a replica of one that holds less, and a primary again, before anybody looks. A broker
+/// that was not listening knows no position that would prove it.
+#[tokio::test]
+async fn a_redis_that_went_back_under_another_name_takes_no_publish_into_the_old_life() {
+    let server = RedisServer::start(Persistence::None).await;
+    let (broker, other) = (Broker::open(&server, "a").await, Broker::open(&server, "b").await);
+    let first = broker.append(&orders(), "1").await.first;
+    let keys = [HASH, STREAM].map(str::to_owned);
+    let copies = keys.clone().map(|key| format!("copy:{key}"));
+    server.copy_together(&keys, &copies).await;
+    let second = other.append(&orders(), "2").await.first;
+    assert_eq!(second, Position::new(first.epoch, 2));
+    // A moment longer than a publish asks after who Redis is.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    server.copy_together(&copies, &keys).await;
+    server.replicaof(Some(1)).await;
+    server.replicaof(None).await;
+    let third = broker.append(&orders(), "3").await.first;
+    assert_ne!(third.epoch, first.epoch, "{second} was given already");
+}
+
 #[tokio::test]
 async fn a_live_batch_below_what_was_heard_proves_a_rollback() {
     let server = RedisServer::start(Persistence::None).await;
@@ -489,9 +510,9 @@ async fn a_first_replica_renames_the_history_and_nobody_is_told_of_a_gap() {
     })
     .await;
     assert!(replica.in_sync().await);
-    // Until the broker has looked twice.
-    let renamed = tokio::time::Instant::now() + Duration::from_secs(2);
-    tokio::time::sleep_until(renamed).await;
+    // At once, and long before the broker looks by itself who Redis is.
+    let at_once = broker.append(&orders(), "at once").await;
+    assert_eq!(at_once.first.epoch, before.first.epoch);
     let mut other: Topic = "other".parse().unwrap();
     broker.append(&other, "x").await;
     let after = broker.append(&orders(), "2").await;

@@ -212,6 +212,13 @@ const REMEDIES: &[Remedy] = &[
         test: "redis_races::a_topic_that_is_born_in_a_flood_is_told_soon",
     },
     Remedy {
+        against: "F7: who was not listening has no proof",
+        file: PUBLISH,
+        with: "if us - clock > 10000 or us < clock then",
+        without: "if false then",
+        test: "redis_protocol::a_redis_that_went_back_under_another_name_takes_no_publish_into_the_old_life",
+    },
+    Remedy {
         against: "F1: the same lineage proves nothing",
         file: OPEN,
         with: "elseif m[4] ~= id then",
@@ -335,7 +342,7 @@ const REMEDIES: &[Remedy] = &[
         file: "src/backend/redis/connection.rs",
         with: "redis::cmd(\"ECHO\")",
         without: "redis::cmd(\"PING\")",
-        test: "redis_errors::a_redis_that_cannot_save_refuses",
+        test: "redis_errors::a_redis_that_cannot_save_is_unavailable_and_heals",
     },
 ];
 
