@@ -255,6 +255,7 @@ struct Traffic {
     next_id: Arc<AtomicU64>,
     acked: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    pause: Arc<AtomicBool>,
 }
 
 struct Publisher {
@@ -273,6 +274,10 @@ impl Publisher {
         let mut client: Option<Client> = None;
         let mut publishes = Vec::new();
         while !self.traffic.stop.load(Ordering::Relaxed) {
+            if self.traffic.pause.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            }
             let Some(open) = &mut client else {
                 sleep(Duration::from_millis(50)).await;
                 client = self.book.find(self.broker).map(|(_, address)| connect(address));
@@ -471,7 +476,12 @@ impl Stage {
                 let copies = keys.clone().map(|key| format!("copy:{key}"));
                 self.redis.copy_together(&keys, &copies).await;
                 millis(rng, 300..1000).await;
+                // Positions prove it to who was told them: a broker that is about to hear of one has
+                // no proof, and nothing else tells while Redis stays what it was.
+                traffic.pause.store(true, Ordering::Relaxed);
+                millis(rng, 400..500).await;
                 self.redis.copy_together(&copies, &keys).await;
+                traffic.pause.store(false, Ordering::Relaxed);
             }
             Fault::SecondLife => {
                 harm = Harm::Loss(1);
