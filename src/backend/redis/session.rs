@@ -401,6 +401,10 @@ impl Identity {
         if field("role") != "master" {
             return Err(CallError::Unexpected("it is not a primary".into()));
         }
+        if field("master_replid").is_empty() {
+            let what = "INFO does not tell its replication id, by which lost history is found";
+            return Err(CallError::Unexpected(what.into()));
+        }
         let no_lineage = field("master_replid2").bytes().all(|b| b == b'0');
         Ok(Identity { run_id: field("run_id"), replid: field("master_replid"), no_lineage })
     }
