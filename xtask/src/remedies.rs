@@ -222,7 +222,8 @@ const REMEDIES: &[Remedy] = &[
         against: "F1: the same lineage proves nothing",
         file: OPEN,
         with: "elseif m[4] ~= id then",
-        without: "elseif m[4] ~= id and not string.find(info, 'master_replid2:' .. m[4], 1, true) then",
+        without: "elseif m[4] ~= id and string.find(info, 'master_replid2:' .. m[4], 1, true) then\n  \
+                  redis.call('HSET', KEYS[1], 'replid', id)\nelseif m[4] ~= id then",
         test: "redis_races::a_replica_that_took_over_with_less_is_another_history",
     },
     Remedy {
