@@ -15,7 +15,7 @@ use crate::{
     backend::{Backend, BackendError, Description, Feed},
     catalog::Catalog,
     event::{Defaults, Event, Refused, Violation, admit},
-    hub::Hub,
+    hub::{Hub, Ringer},
     limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
     position::Position,
     proto,
@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Broker {
     shared: Arc<Shared>,
+    /// Wakes the streams that are opened through this clone.
+    ringer: Option<Ringer>,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,13 @@ impl Broker {
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
-        Broker { shared: Arc::new(Shared { backend, hub, catalog, options, streams, drain }) }
+        let shared = Shared { backend, hub, catalog, options, streams, drain };
+        Broker { shared: Arc::new(shared), ringer: None }
+    }
+
+    /// For one thread that serves many streams: the ringer wakes them there.
+    pub fn with_ringer(&self, ringer: Ringer) -> Broker {
+        Broker { shared: self.shared.clone(), ringer: Some(ringer) }
     }
 
     /// Stores the events, all or none. `source` is who speaks, where the events do not say.
@@ -181,6 +189,7 @@ impl Broker {
             broker_id: shared.options.broker_id.clone(),
             max_age: shared.options.max_stream_age,
             drain: shared.drain.subscribe(),
+            ringer: self.ringer.clone(),
             permit: permit.map_err(|_| SubscribeError::TooManyStreams { limit })?,
         };
         Subscription::open(shared.hub.clone(), terms, request).await
@@ -193,6 +202,7 @@ impl Broker {
         const A_LITTLE: Duration = Duration::from_millis(500);
         let until = Instant::now() + grace;
         self.shared.drain.send_replace(Some(Drain { until }));
+        self.shared.hub.ring_all();
         let all = u32::try_from(self.shared.options.max_streams.min(Semaphore::MAX_PERMITS));
         let gone = self.shared.streams.acquire_many(all.unwrap_or(u32::MAX));
         // An error of either kind means that there is nothing more to wait for.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use file::Place;
 use file::{File, FileRule, Source};
-use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, redacted};
+use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, Threads, redacted};
 
 use crate::{
     backend::{BridgeMode, TopicSettings, redis::Redis},
@@ -39,6 +39,7 @@ pub struct Config {
     pub web_origins: Vec<WebOrigin>,
     pub drain_grace: Period,
     pub max_stream_age: Period,
+    pub threads: Threads,
     pub log: LogFilter,
     pub log_format: LogFormat,
     /// By pattern, each a different one.
@@ -107,6 +108,9 @@ pub struct Flags {
     /// A subscriber is asked to reconnect after this time, give or take a tenth [default: 30m].
     #[arg(long, env = "TIDINGS_MAX_STREAM_AGE", value_name = "TIME")]
     pub max_stream_age: Option<String>,
+    /// How many threads serve connections [default: one for each core].
+    #[arg(long, env = "TIDINGS_THREADS", value_name = "N")]
+    pub threads: Option<String>,
     /// What to log: a level, or directives such as tidings=debug,h2=warn [default: info].
     #[arg(long, env = "TIDINGS_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -181,6 +185,7 @@ impl Config {
             max_stream_age: parsed("max-stream-age", &flags.max_stream_age)?
                 .or(file.max_stream_age)
                 .unwrap_or(MAX_STREAM_AGE),
+            threads: parsed("threads", &flags.threads)?.or(file.threads).unwrap_or_default(),
             log,
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             topics: topic_rules(source, file.topics)?,
@@ -482,6 +487,7 @@ impl fmt::Display for Config {
         writeln!(f, "web_origins = [{}]", origins.join(", "))?;
         writeln!(f, "drain_grace = {}", quoted(&self.drain_grace.to_string()))?;
         writeln!(f, "max_stream_age = {}", quoted(&self.max_stream_age.to_string()))?;
+        writeln!(f, "threads = {}", self.threads)?;
         writeln!(f, "log = {}", quoted(&self.log.to_string()))?;
         writeln!(f, "log_format = {}", quoted(self.log_format.name()))?;
         for rule in &self.topics {

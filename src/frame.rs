@@ -3,63 +3,97 @@
 //! An event's bytes are spliced, never encoded again: the broker that delivers an event appends
 //! its position and its publish time, and every subscriber of this broker shares the result.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use prost::{
     DecodeError, Message,
-    encoding::{self, DecodeContext, WireType},
+    encoding::{self, WireType},
 };
 
 use crate::{position::Position, proto, topic::Topic};
 
-/// One message of a subscribe stream: encoded bytes, shared, that stand one after the other.
-///
-/// Protobuf messages concatenate, so several parts that hold events are one message with all.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What stands before each message in gRPC: a byte that says that it is not compressed, and its
+/// length in four (the Length-Prefixed-Message of gRPC over HTTP/2).
+pub const PREFIX_BYTES: usize = 5;
+
+/// One message of a subscribe stream as it goes out, its prefix included: bytes that are written
+/// once and shared.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
-    parts: Vec<Bytes>,
+    bytes: Bytes,
+}
+
+/// A frame that is being written: events are appended with [`put_event`].
+#[derive(Debug)]
+pub struct FrameWriter {
+    bytes: BytesMut,
 }
 
 impl Frame {
-    /// A frame of events, each part made by [`put_event`].
-    pub fn events(parts: Vec<Bytes>) -> Frame {
-        Frame { parts }
+    /// Protobuf messages concatenate, so frames of events are one with all of them.
+    pub fn joined(frames: &[Frame]) -> Frame {
+        if let [frame] = frames {
+            return frame.clone();
+        }
+        let mut writer = FrameWriter::with_capacity(frames.iter().map(Frame::message_len).sum());
+        for frame in frames {
+            writer.bytes.put_slice(&frame.bytes[PREFIX_BYTES..]);
+        }
+        writer.finish()
     }
 
     pub fn control(control: proto::subscribe_response::Control) -> Frame {
-        let frame = proto::SubscribeResponse { events: Vec::new(), control: Some(control) };
-        Frame { parts: vec![frame.encode_to_vec().into()] }
+        let message = proto::SubscribeResponse { events: Vec::new(), control: Some(control) };
+        let mut writer = FrameWriter::with_capacity(message.encoded_len());
+        message.encode(&mut writer.bytes).expect("a BytesMut grows");
+        writer.finish()
+    }
+
+    /// The message itself.
+    pub fn message(&self) -> Bytes {
+        self.bytes.slice(PREFIX_BYTES..)
+    }
+
+    /// Bytes of the message, without the prefix.
+    pub fn message_len(&self) -> usize {
+        self.bytes.len() - PREFIX_BYTES
+    }
+
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
     }
 
     /// As a client will see it.
     pub fn decode(&self) -> Result<proto::SubscribeResponse, DecodeError> {
-        proto::SubscribeResponse::decode(self.encode_to_vec().as_slice())
+        proto::SubscribeResponse::decode(self.message())
     }
 }
 
-/// Only ever sent: tonic's codec asks for a message, and this one copies bytes that are encoded.
-impl Message for Frame {
-    fn encode_raw(&self, buf: &mut impl BufMut) {
-        for part in &self.parts {
-            buf.put_slice(part);
-        }
+impl FrameWriter {
+    /// With room for a message of so many bytes.
+    pub fn with_capacity(message: usize) -> FrameWriter {
+        let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message);
+        bytes.put_bytes(0, PREFIX_BYTES);
+        FrameWriter { bytes }
     }
 
-    fn encoded_len(&self) -> usize {
-        self.parts.iter().map(Bytes::len).sum()
+    pub fn out(&mut self) -> &mut BytesMut {
+        &mut self.bytes
     }
 
-    fn merge_field(
-        &mut self,
-        tag: u32,
-        wire_type: WireType,
-        buf: &mut impl Buf,
-        ctx: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        encoding::skip_field(wire_type, tag, buf, ctx)
+    /// Bytes of the message so far.
+    pub fn message_len(&self) -> usize {
+        self.bytes.len() - PREFIX_BYTES
     }
 
-    fn clear(&mut self) {
-        self.parts.clear();
+    /// Takes back what was written after the first so many bytes of the message.
+    pub fn split_off(&mut self, message_len: usize) -> BytesMut {
+        self.bytes.split_off(PREFIX_BYTES + message_len)
+    }
+
+    pub fn finish(mut self) -> Frame {
+        let message = u32::try_from(self.bytes.len() - PREFIX_BYTES).expect("frames are small");
+        self.bytes[1..PREFIX_BYTES].copy_from_slice(&message.to_be_bytes());
+        Frame { bytes: self.bytes.freeze() }
     }
 }
 
@@ -138,10 +172,10 @@ mod tests {
             (Position::BEGINNING, 5_000_000),
             (Position::new(u64::MAX, u64::MAX), 0),
         ] {
-            let mut bytes = BytesMut::new();
-            put_event(&mut bytes, &topic, position, time, &forged.encode_to_vec());
-            put_event(&mut bytes, &topic, position, time, b"");
-            let frame = Frame::events(vec![bytes.freeze()]).decode().expect("a frame");
+            let mut writer = FrameWriter::with_capacity(0);
+            put_event(writer.out(), &topic, position, time, &forged.encode_to_vec());
+            put_event(writer.out(), &topic, position, time, b"");
+            let frame = writer.finish().decode().expect("a frame");
             assert_eq!(frame.events.len(), 2);
             for event in &frame.events {
                 let told = event.position.clone().expect("a position");
@@ -163,9 +197,10 @@ mod tests {
             let topic: Topic = name.parse().expect("a topic");
             let payload = Some(proto::event::Payload::Data(data.into()));
             let event = proto::Event { id, payload, ..Default::default() };
-            let mut bytes = BytesMut::new();
-            put_event(&mut bytes, &topic, Position::new(epoch, sequence), time_us, &event.encode_to_vec());
-            let frame = Frame::events(vec![bytes.freeze()]).decode().expect("a frame");
+            let mut writer = FrameWriter::with_capacity(0);
+            let position = Position::new(epoch, sequence);
+            put_event(writer.out(), &topic, position, time_us, &event.encode_to_vec());
+            let frame = writer.finish().decode().expect("a frame");
             let position = Some(proto::Position { topic: name, epoch, sequence });
             let publish_time = Some(crate::event::timestamp_us(time_us));
             prop_assert_eq!(frame.events, [proto::Event { position, publish_time, ..event }]);

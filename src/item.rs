@@ -1,16 +1,22 @@
 //! What stands in a topic's log: events that are encoded once and shared, or a gap.
 //!
-//! What filters and views need is worked out when the first subscriber asks, and shared as well.
+//! What filters and views need is worked out when the first subscriber asks, and shared as well:
+//! two who see the same share a [`Lens`], and what it shows of an item is made once.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use parking_lot::Mutex;
 use prost::Message;
 
 use crate::{
     backend::{Batch, replay::Told},
-    frame::put_event,
-    limits::FRAME_BYTES_MAX,
+    frame::{Frame, FrameWriter, put_event},
+    lens::Lens,
+    limits::{FRAME_BYTES_MAX, LENSES_KEPT_MAX},
     position::{Gap, Position},
     proto,
     topic::Topic,
@@ -29,9 +35,17 @@ pub struct Events {
     /// After the last of them; none where they come from a raw client and have no position.
     reached: Option<Position>,
     stored: Encoded,
+    derived: OnceLock<Box<Derived>>,
+}
+
+/// What was worked out for lenses that show something else than what is stored.
+#[derive(Debug, Default)]
+struct Derived {
     summaries: OnceLock<Box<[Summary]>>,
     json: OnceLock<Encoded>,
     metadata: OnceLock<Encoded>,
+    /// What was last shown through lenses that leave something out, the newest first.
+    shown: Mutex<VecDeque<(Arc<Lens>, Shown)>>,
 }
 
 /// What a filter looks at.
@@ -41,11 +55,24 @@ pub struct Summary {
     pub key: String,
 }
 
-/// Events in the form of a frame, one after the other.
-#[derive(Debug, Default)]
+/// What a lens shows of some events.
+#[derive(Debug, Clone)]
+struct Shown {
+    frames: Arc<[Frame]>,
+    last_is_told: bool,
+}
+
+/// Events in one frame.
+#[derive(Debug)]
 struct Encoded {
-    bytes: Bytes,
-    /// Where each event ends.
+    frame: Frame,
+    /// Where in the message each event ends.
+    ends: Vec<usize>,
+}
+
+/// Events on their way into an item.
+struct Writer {
+    frame: FrameWriter,
     ends: Vec<usize>,
 }
 
@@ -55,7 +82,8 @@ impl Item {
         match told {
             Told::Gap(gap) => vec![Arc::new(Item::Gap(gap))],
             Told::Batch(batch) => {
-                Events::of(topic, &batch).into_iter().map(|e| Arc::new(Item::Events(e))).collect()
+                let events = Events::of(topic, std::slice::from_ref(&batch));
+                events.into_iter().map(|events| Arc::new(Item::Events(events))).collect()
             }
         }
     }
@@ -64,34 +92,57 @@ impl Item {
     pub fn bytes(&self) -> usize {
         const GAP_BYTES: usize = 64;
         match self {
-            Item::Events(events) => events.stored.bytes.len(),
+            Item::Events(events) => events.stored.frame.message_len(),
             Item::Gap(_) => GAP_BYTES,
+        }
+    }
+
+    /// Items of events that follow each other, all of positions or none, as one.
+    pub fn merged<'a>(items: impl Iterator<Item = &'a Arc<Item>>) -> Arc<Item> {
+        let mut frames = Vec::new();
+        let mut ends = Vec::new();
+        let (mut before, mut reached) = (0, None);
+        for item in items {
+            let Item::Events(events) = &**item else { unreachable!("gaps are not merged") };
+            ends.extend(events.stored.ends.iter().map(|end| before + end));
+            before += events.stored.frame.message_len();
+            reached = events.reached;
+            frames.push(events.stored.frame.clone());
+        }
+        let stored = Encoded { frame: Frame::joined(&frames), ends };
+        Arc::new(Item::Events(Events::new(reached, stored)))
+    }
+
+    /// Whether it may be one item with another that may.
+    pub fn can_merge(&self) -> bool {
+        match self {
+            Item::Events(events) => events.reached.is_some(),
+            Item::Gap(_) => false,
         }
     }
 }
 
 impl Events {
-    pub fn of(topic: &Topic, batch: &Batch) -> Vec<Events> {
+    /// Batches that follow each other in one epoch.
+    pub fn of(topic: &Topic, batches: &[Batch]) -> Vec<Events> {
         let mut all = Vec::new();
-        let mut encoding = BytesMut::new();
-        let mut ends: Vec<usize> = Vec::new();
-        let mut finish = |encoding: &mut BytesMut, ends: &mut Vec<usize>, last: u64| {
-            let stored = Encoded { bytes: encoding.split().freeze(), ends: std::mem::take(ends) };
-            all.push(Events::new(Some(Position::new(batch.epoch, last)), stored));
-        };
-        for (sequence, event) in (batch.first..).zip(&batch.events) {
-            let begins = encoding.len();
-            let position = Position::new(batch.epoch, sequence);
-            put_event(&mut encoding, topic, position, batch.publish_time_us, event);
-            if encoding.len() > FRAME_BYTES_MAX && begins > 0 {
-                let last = encoding.split_off(begins);
-                finish(&mut encoding, &mut ends, sequence - 1);
-                encoding = last;
+        let mut writer = Writer::with_capacity(batches.iter().map(Batch::bytes).sum());
+        for batch in batches {
+            for (sequence, event) in (batch.first..).zip(&batch.events) {
+                let position = Position::new(batch.epoch, sequence);
+                let begins = writer.frame.message_len();
+                put_event(writer.frame.out(), topic, position, batch.publish_time_us, event);
+                if writer.frame.message_len() > FRAME_BYTES_MAX && begins > 0 {
+                    let last = writer.frame.split_off(begins);
+                    let full = std::mem::replace(&mut writer, Writer::with_capacity(last.len()));
+                    all.push(full.finish(Some(Position::new(batch.epoch, sequence - 1))));
+                    writer.frame.out().extend_from_slice(&last);
+                }
+                writer.ends.push(writer.frame.message_len());
             }
-            ends.push(encoding.len());
         }
-        if !ends.is_empty() {
-            finish(&mut encoding, &mut ends, batch.last().sequence);
+        if let (Some(last), false) = (batches.last(), writer.ends.is_empty()) {
+            all.push(writer.finish(Some(last.last())));
         }
         all
     }
@@ -99,15 +150,18 @@ impl Events {
     /// An event from a raw Redis client. Its position is the beginning of everything, with
     /// sequence 0: no place to resume from.
     pub fn raw(topic: &Topic, event: &[u8], time_us: u64) -> Events {
-        let mut bytes = BytesMut::new();
-        put_event(&mut bytes, topic, Position::BEGINNING, time_us, event);
-        let ends = vec![bytes.len()];
-        Events::new(None, Encoded { bytes: bytes.freeze(), ends })
+        let mut writer = Writer::with_capacity(event.len());
+        put_event(writer.frame.out(), topic, Position::BEGINNING, time_us, event);
+        writer.ends.push(writer.frame.message_len());
+        writer.finish(None)
     }
 
     fn new(reached: Option<Position>, stored: Encoded) -> Events {
-        let summaries = OnceLock::new();
-        Events { reached, stored, summaries, json: OnceLock::new(), metadata: OnceLock::new() }
+        Events { reached, stored, derived: OnceLock::new() }
+    }
+
+    fn derived(&self) -> &Derived {
+        self.derived.get_or_init(Box::default)
     }
 
     pub fn reached(&self) -> Option<Position> {
@@ -115,8 +169,8 @@ impl Events {
     }
 
     /// One for each event. An event that cannot be decoded has no type and no key.
-    pub fn summaries(&self) -> &[Summary] {
-        self.summaries.get_or_init(|| {
+    fn summaries(&self) -> &[Summary] {
+        self.derived().summaries.get_or_init(|| {
             let summary = |event: Option<proto::Event>| {
                 let event = event.unwrap_or_default();
                 Summary { event_type: event.r#type, key: event.key }
@@ -125,15 +179,34 @@ impl Events {
         })
     }
 
-    /// The wanted events, each of which is given with its place among them, as parts of frames:
-    /// none is larger than a frame may be unless it is one event.
-    pub fn parts(&self, view: View, wanted: impl Fn(usize) -> bool) -> Vec<Bytes> {
-        let encoded = match view {
+    /// Appends the frames that the lens shows, and says whether the last event is in them. None is
+    /// larger than a frame may be unless it is one event.
+    pub fn show(&self, lens: &Arc<Lens>, frames: &mut VecDeque<Frame>) -> bool {
+        let encoded = match lens.view {
             View::AsStored => &self.stored,
-            View::Json => self.json.get_or_init(|| self.rendered(view::json)),
-            View::Metadata => self.metadata.get_or_init(|| self.rendered(view::metadata)),
+            View::Json => self.derived().json.get_or_init(|| self.rendered(view::json)),
+            View::Metadata => self.derived().metadata.get_or_init(|| self.rendered(view::metadata)),
         };
-        encoded.parts(wanted)
+        if lens.filter.is_empty() && encoded.is_small() {
+            frames.push_back(encoded.frame.clone());
+            return true;
+        }
+        // Made with the lock held: whoever else looks through this lens waits for it.
+        let mut kept = self.derived().shown.lock();
+        if let Some((_, shown)) = kept.iter().find(|(known, _)| Arc::ptr_eq(known, lens)) {
+            frames.extend(shown.frames.iter().cloned());
+            return shown.last_is_told;
+        }
+        let wanted: Vec<bool> = match lens.filter.is_empty() {
+            true => vec![true; encoded.ends.len()],
+            false => self.summaries().iter().map(|event| lens.filter.accepts(event)).collect(),
+        };
+        let last_is_told = wanted.last().is_some_and(|wanted| *wanted);
+        let shown = Shown { frames: encoded.selected(&wanted).into(), last_is_told };
+        frames.extend(shown.frames.iter().cloned());
+        kept.push_front((lens.clone(), shown));
+        kept.truncate(LENSES_KEPT_MAX);
+        last_is_told
     }
 
     fn decoded(&self) -> impl Iterator<Item = Option<proto::Event>> {
@@ -141,8 +214,7 @@ impl Events {
     }
 
     fn rendered(&self, render: impl Fn(proto::Event) -> Option<proto::Event>) -> Encoded {
-        let mut bytes = BytesMut::new();
-        let mut ends = Vec::with_capacity(self.stored.ends.len());
+        let mut writer = Writer::with_capacity(self.stored.frame.message_len());
         for (stored, event) in self.stored.events().zip(self.decoded()) {
             let shown = event
                 .and_then(&render)
@@ -150,79 +222,151 @@ impl Events {
             // A message for every value in it can be many times as large as the text. Where a
             // client could not take it, it is shown as it is stored.
             match shown.filter(|shown| shown.encoded_len() <= FRAME_BYTES_MAX) {
-                Some(shown) => shown.encode(&mut bytes).expect("a BytesMut grows"),
-                None => bytes.extend_from_slice(&stored),
+                Some(shown) => shown.encode(writer.frame.out()).expect("a BytesMut grows"),
+                None => writer.frame.out().extend_from_slice(&stored),
             }
-            ends.push(bytes.len());
+            writer.ends.push(writer.frame.message_len());
         }
-        Encoded { bytes: bytes.freeze(), ends }
+        Encoded { frame: writer.frame.finish(), ends: writer.ends }
+    }
+}
+
+impl Writer {
+    fn with_capacity(events: usize) -> Writer {
+        // Positions and times come to what the publisher said.
+        Writer { frame: FrameWriter::with_capacity(events + events / 4 + 64), ends: Vec::new() }
+    }
+
+    fn finish(self, reached: Option<Position>) -> Events {
+        Events::new(reached, Encoded { frame: self.frame.finish(), ends: self.ends })
     }
 }
 
 impl Encoded {
-    fn events(&self) -> impl Iterator<Item = Bytes> {
-        let begins = std::iter::once(&0).chain(&self.ends);
-        begins.zip(&self.ends).map(|(begin, end)| self.bytes.slice(begin..end))
+    fn is_small(&self) -> bool {
+        self.frame.message_len() <= FRAME_BYTES_MAX || self.ends.len() == 1
     }
 
-    fn parts(&self, wanted: impl Fn(usize) -> bool) -> Vec<Bytes> {
-        let mut parts = Vec::new();
-        let mut run: Option<(usize, usize)> = None;
-        let mut begin = 0;
-        for (index, &end) in self.ends.iter().enumerate() {
-            run = match (run, wanted(index)) {
-                (Some((from, _)), true) if end - from <= FRAME_BYTES_MAX => Some((from, end)),
-                (ended, wanted) => {
-                    parts.extend(ended.map(|(from, to)| self.bytes.slice(from..to)));
-                    wanted.then_some((begin, end))
-                }
-            };
-            begin = end;
+    fn events(&self) -> impl Iterator<Item = Bytes> {
+        let message = self.frame.message();
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).map(move |(begin, end)| message.slice(begin..end))
+    }
+
+    /// The wanted events, in as few frames as may be.
+    fn selected(&self, wanted: &[bool]) -> Vec<Frame> {
+        if self.is_small() && wanted.iter().all(|wanted| *wanted) {
+            return vec![self.frame.clone()];
         }
-        parts.extend(run.map(|(from, to)| self.bytes.slice(from..to)));
-        parts
+        let mut frames = Vec::new();
+        let mut writer = FrameWriter::with_capacity(0);
+        for (event, _) in self.events().zip(wanted).filter(|(_, wanted)| **wanted) {
+            if writer.message_len() > 0 && writer.message_len() + event.len() > FRAME_BYTES_MAX {
+                let full = std::mem::replace(&mut writer, FrameWriter::with_capacity(event.len()));
+                frames.push(full.finish());
+            }
+            writer.out().extend_from_slice(&event);
+        }
+        if writer.message_len() > 0 {
+            frames.push(writer.finish());
+        }
+        frames
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Frame;
+    use crate::lens::Filter;
 
-    fn batch(sizes: &[usize]) -> Batch {
+    fn batch(first: u64, sizes: &[usize]) -> Batch {
         let event = |size: &usize| {
             let data = proto::event::Payload::Data(vec![0; *size].into());
             proto::Event { key: size.to_string(), payload: Some(data), ..Default::default() }
         };
         let events = sizes.iter().map(|size| event(size).encode_to_vec().into()).collect();
-        Batch { epoch: 7, first: 1, publish_time_us: 1, events }
+        Batch { epoch: 7, first, publish_time_us: 1, events }
     }
 
-    fn sequences(parts: Vec<Bytes>) -> Vec<u64> {
-        let frame = Frame::events(parts).decode().expect("a frame");
+    fn topic() -> Topic {
+        "orders".parse().expect("a topic")
+    }
+
+    fn lens(keys: &[&str], view: View) -> Arc<Lens> {
+        let keys = keys.iter().map(ToString::to_string).collect();
+        let filter = proto::Filter { keys, ..Default::default() };
+        Arc::new(Lens { filter: Filter::try_from(filter).expect("a filter"), view })
+    }
+
+    fn sequences(frame: &Frame) -> Vec<u64> {
+        let frame = frame.decode().expect("a frame");
         frame.events.into_iter().map(|e| e.position.expect("a position").sequence).collect()
+    }
+
+    fn shown(events: &Events, lens: &Arc<Lens>) -> (VecDeque<Frame>, bool) {
+        let mut frames = VecDeque::new();
+        let last_is_told = events.show(lens, &mut frames);
+        (frames, last_is_told)
     }
 
     #[test]
     fn a_large_batch_is_split_into_frames_that_a_client_can_take() {
-        let topic = "orders".parse().expect("a topic");
-        let items = Events::of(&topic, &batch(&[10, 600 << 10, 600 << 10, 10, 1 << 20]));
+        let items = Events::of(&topic(), &[batch(1, &[10, 600 << 10, 600 << 10, 10, 1 << 20])]);
         let reached: Vec<_> =
             items.iter().map(|e| e.reached().expect("a place").sequence).collect();
         assert_eq!(reached, [2, 4, 5]);
-        let all = items.iter().flat_map(|e| sequences(e.parts(View::AsStored, |_| true)));
-        assert_eq!(all.collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        let all = items.iter().flat_map(|e| shown(e, &lens(&[], View::AsStored)).0);
+        assert_eq!(all.flat_map(|frame| sequences(&frame)).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     }
 
     #[test]
-    fn what_is_left_out_splits_the_parts_and_runs_stay_whole() {
-        let topic = "orders".parse().expect("a topic");
-        let items = Events::of(&topic, &batch(&[1, 2, 3, 4, 5]));
-        let parts = items[0].parts(View::AsStored, |index| index != 2);
-        assert_eq!(parts.len(), 2);
-        assert_eq!(sequences(parts), [1, 2, 4, 5]);
-        assert_eq!(sequences(items[0].parts(View::Metadata, |index| index == 4)), [5]);
-        assert_eq!(items[0].parts(View::Json, |_| false), Vec::<Bytes>::new());
-        assert_eq!(items[0].summaries()[3].key, "4");
+    fn a_filter_shows_what_it_wants_and_says_whether_the_end_is_in_it() {
+        let items = Events::of(&topic(), &[batch(1, &[1, 2]), batch(3, &[3, 4, 5])]);
+        assert_eq!(items.len(), 1);
+        let see = |keys: &[&str], view| {
+            let (frames, last_is_told) = shown(&items[0], &lens(keys, view));
+            (frames.iter().flat_map(sequences).collect::<Vec<_>>(), last_is_told)
+        };
+        assert_eq!(see(&["1", "2", "4", "5"], View::AsStored), (vec![1, 2, 4, 5], true));
+        assert_eq!(see(&["5"], View::Metadata), (vec![5], true));
+        assert_eq!(see(&["2"], View::Json), (vec![2], false));
+        assert_eq!(see(&["6"], View::Json), (vec![], false));
+    }
+
+    #[test]
+    fn what_a_lens_shows_is_made_once_for_all_who_look_through_it() {
+        let items = Events::of(&topic(), &[batch(1, &[1, 2, 3])]);
+        for view in [View::AsStored, View::Json, View::Metadata] {
+            for keys in [&["2"][..], &[]] {
+                let lens = lens(keys, view);
+                let bytes = || shown(&items[0], &lens).0.pop_front().expect("one").into_bytes();
+                assert_eq!(bytes().as_ptr(), bytes().as_ptr(), "{keys:?} {view:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_of_lenses_does_not_fill_the_memory() {
+        let items = Events::of(&topic(), &[batch(1, &[1, 2, 3])]);
+        for _ in 0..10 * LENSES_KEPT_MAX {
+            shown(&items[0], &lens(&["2"], View::AsStored));
+        }
+        assert_eq!(items[0].derived().shown.lock().len(), LENSES_KEPT_MAX);
+    }
+
+    #[test]
+    fn items_that_are_merged_show_what_they_showed_apart() {
+        let batches = [batch(1, &[1, 2]), batch(3, &[1])];
+        let apart: Vec<_> = batches
+            .iter()
+            .flat_map(|batch| Item::of(&topic(), Told::Batch(batch.clone())))
+            .collect();
+        let merged = Item::merged(apart.iter());
+        assert_eq!(merged.bytes(), apart.iter().map(|item| item.bytes()).sum::<usize>());
+        let Item::Events(merged) = &*merged else { panic!("no events") };
+        assert_eq!(merged.reached(), Some(Position::new(7, 3)));
+        let (frames, last_is_told) = shown(merged, &lens(&["1"], View::AsStored));
+        assert_eq!(frames.iter().flat_map(sequences).collect::<Vec<_>>(), [1, 3]);
+        assert!(last_is_told);
     }
 }

@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod broker;
 pub mod hub;
 pub mod item;
+pub mod lens;
 pub mod subscription;
 // Edges: translate in, translate out.
 pub mod grpc;

@@ -43,6 +43,14 @@ pub const EXTENSIONS_MAX: usize = 64;
 pub const LOG_BYTES_MAX: usize = 2 << 20;
 /// The same, in entries: a flood of tiny batches must not hide behind the byte bound.
 pub const LOG_ENTRIES_MAX: usize = 4096;
+/// What filters show of one entry of the log is kept for so many different filters: each costs as
+/// much as what it shows. Beyond it is made again.
+pub const LENSES_KEPT_MAX: usize = 8;
+/// News that the hub takes in one go: what comes for one topic becomes one entry of its log.
+pub const NEWS_TOGETHER_MAX: usize = 256;
+/// The same in bytes (one more may follow): less than a log holds, so that whoever keeps up can read
+/// between two of them.
+pub const NEWS_BYTES_TOGETHER: usize = 256 << 10;
 /// How long a topic stays attached after its last subscriber left, so that reconnecting is cheap.
 pub const LINGER: Duration = Duration::from_secs(5);
 /// Topics that appeared, told to one subscription; beyond it the subscription lists them all again.
@@ -76,6 +84,10 @@ pub const READS_MAX: usize = 4;
 /// Connections of one broker; more are closed as they come, so that their clients go elsewhere. One
 /// takes some tens of KiB and a file descriptor; what the system allows less of, it says itself.
 pub const CONNECTIONS_MAX: usize = 20_000;
+/// Connections that wait to be taken up by the thread that is to serve them.
+pub const ACCEPTED_MAX: usize = 1024;
+/// Threads that serve connections: more than any machine has cores for.
+pub const THREADS_MAX: usize = 1024;
 /// A connection that has not sent as much as HTTP/2 begins with is closed after this time. Honest
 /// clients take one round trip.
 pub const CONNECTION_SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -184,8 +184,11 @@ impl Edge {
             .local_addr()
             .map_err(|cause| ServeError::Listen { address: config.listen.0, cause })?;
         let (stop, stopped) = oneshot::channel();
-        let serving =
-            grpc::Serving { grace: config.drain_grace.0, web_origins: config.web_origins.clone() };
+        let serving = grpc::Serving {
+            grace: config.drain_grace.0,
+            web_origins: config.web_origins.clone(),
+            threads: Some(config.threads.0),
+        };
         let serving = tokio::spawn(grpc::serve(broker, listener, serving, async {
             // An error means that this was dropped: stopping is right then, too.
             let _ = stopped.await;

@@ -10,7 +10,7 @@ use crate::{
     proto::{self, event::Payload},
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum View {
     #[default]
     AsStored,

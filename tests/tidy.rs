@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 6] = [
     &["limits", "topic", "position", "event", "frame", "proto", "view"],
     &["backend"],
     &["catalog", "schema", "access"],
-    &["hub", "item", "subscription", "workers", "broker"],
+    &["hub", "item", "lens", "subscription", "workers", "broker"],
     &["grpc", "http"],
     &["config", "telemetry", "server", "cli", "main", "lib"],
 ];

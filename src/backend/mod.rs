@@ -221,8 +221,19 @@ pub enum BackendError {
 }
 
 impl News {
+    /// Which topic it is news of, if of one that is followed.
+    pub fn topic(&self) -> Option<&Topic> {
+        match self {
+            News::Attached { topic, .. }
+            | News::Stored { topic, .. }
+            | News::Lost { topic, .. }
+            | News::Raw { topic, .. } => Some(topic),
+            News::Appeared { .. } | News::Clock { .. } | News::Down { .. } | News::Up => None,
+        }
+    }
+
     /// What it holds of events.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             News::Stored { batch, .. } => batch.bytes(),
             News::Raw { event, .. } => event.len(),

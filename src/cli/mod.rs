@@ -13,6 +13,7 @@ use std::{ffi::OsString, io, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     config::{Config, ConfigError, Flags, values::redacted},
@@ -133,7 +134,8 @@ fn run_server(serve: &Serve) -> ExitCode {
         return Exit::Done.into();
     }
     telemetry::init(&config.log, config.log_format);
-    let ended = runtime().and_then(|runtime| {
+    // Connections have threads of their own; what is left is one thread's work.
+    let ended = runtime(Builder::new_current_thread()).and_then(|runtime| {
         let ended = runtime.block_on(server::run(config));
         // What still runs was told to end and had its time.
         runtime.shutdown_timeout(Duration::from_millis(500));
@@ -181,13 +183,12 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     args
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("the runtime cannot start")
+fn runtime(mut builder: Builder) -> anyhow::Result<Runtime> {
+    builder.enable_all().build().context("the runtime cannot start")
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    let runtime = runtime()?;
+    let runtime = runtime(Builder::new_multi_thread())?;
     let ended = runtime.block_on(command);
     // Reading stdin blocks a thread that nothing can interrupt.
     runtime.shutdown_background();

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{
     LogFormat,
-    values::{ByteSize, Listen, Period, RedisUrl, redacted},
+    values::{ByteSize, Listen, Period, RedisUrl, Threads, redacted},
 };
 use crate::backend::BridgeMode;
 
@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) web_origins: Option<Vec<String>>,
     pub(super) drain_grace: Option<Period>,
     pub(super) max_stream_age: Option<Period>,
+    pub(super) threads: Option<Threads>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<LogFormat>,
     #[serde(default)]

@@ -89,6 +89,8 @@ fn what_does_not_fit_together_is_refused() {
         ("redis = 'rediss://h'\nredis_ca = 'there-is-no-such.pem'", "there-is-no-such.pem"),
         ("drain_grace = '1h'", "at most 5m"),
         ("max_stream_age = '10ms'", "at least 1s"),
+        ("threads = 0", "a number of threads"),
+        ("threads = '2000'", "up to 1024"),
         ("channel_prefix = \"a\\n\"", "control character"),
         ("log = 'a=b=c'", "log filter"),
     ] {

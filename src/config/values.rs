@@ -3,12 +3,16 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     str::FromStr,
+    thread,
     time::Duration,
 };
 
 use serde::Deserialize;
+
+use crate::limits::THREADS_MAX;
 
 /// A length of time: `250ms`, `5s`, `30m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -24,6 +28,11 @@ pub struct ByteSize(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Listen(pub SocketAddr);
+
+/// A number of threads, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "NumberOrText")]
+pub struct Threads(pub NonZeroUsize);
 
 /// What nobody should read in a log: shown as `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,6 +72,7 @@ impl InvalidValue {
 
 const PERIOD: &str = "a length of time: write it as 250ms, 5s, 30m, 2h or 1h30m";
 const BYTE_SIZE: &str = "a size: write it as 4096, 512KiB, 16MiB or 1GiB";
+const THREADS: &str = "a number of threads: write it as 1, 2, and so on up to 1024";
 const LISTEN: &str = "an address to listen on: write it as 127.0.0.1:7070, [::1]:7070 or 0.0.0.0:0";
 
 impl FromStr for Period {
@@ -144,6 +154,29 @@ impl fmt::Display for ByteSize {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}", self.0),
         }
+    }
+}
+
+impl FromStr for Threads {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Threads, InvalidValue> {
+        let threads: Option<NonZeroUsize> = text.trim().parse().ok();
+        let threads = threads.filter(|threads| threads.get() <= THREADS_MAX);
+        threads.map(Threads).ok_or_else(|| InvalidValue::new(text, THREADS))
+    }
+}
+
+/// One for each core that this process may use.
+impl Default for Threads {
+    fn default() -> Threads {
+        Threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
     }
 }
 
@@ -383,6 +416,17 @@ impl TryFrom<NumberOrText> for ByteSize {
     fn try_from(value: NumberOrText) -> Result<ByteSize, InvalidValue> {
         match value {
             NumberOrText::Number(bytes) => Ok(ByteSize(bytes)),
+            NumberOrText::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl TryFrom<NumberOrText> for Threads {
+    type Error = InvalidValue;
+
+    fn try_from(value: NumberOrText) -> Result<Threads, InvalidValue> {
+        match value {
+            NumberOrText::Number(threads) => threads.to_string().parse(),
             NumberOrText::Text(text) => text.parse(),
         }
     }

@@ -46,17 +46,7 @@ impl Default for Bounds {
     }
 }
 
-/// Never ends, and never fails: tonic would at best try again at once, for ever.
-pub(super) fn connections(
-    listener: TcpListener,
-    bounds: Bounds,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Arc::new(Semaphore::new(bounds.connections));
-    let door = Door { listener, bounds, places, failing: Trouble(None), full: Trouble(None) };
-    stream::unfold(door, async |mut door| Some((Ok(door.next().await), door)))
-}
-
-struct Door {
+pub(super) struct Door {
     listener: TcpListener,
     bounds: Bounds,
     places: Arc<Semaphore>,
@@ -64,11 +54,39 @@ struct Door {
     full: Trouble,
 }
 
+/// A connection that has a place, and belongs to no runtime yet.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    stream: std::net::TcpStream,
+    silence: Duration,
+    place: OwnedSemaphorePermit,
+    load: Option<Arc<()>>,
+}
+
 impl Door {
-    async fn next(&mut self) -> Connection {
+    pub(super) fn new(listener: TcpListener, bounds: Bounds) -> Door {
+        let places = Arc::new(Semaphore::new(bounds.connections));
+        Door { listener, bounds, places, failing: Trouble(None), full: Trouble(None) }
+    }
+
+    /// All that come, taken up on the runtime of the caller. Never ends, and never fails: tonic
+    /// would at best try again at once, for ever.
+    pub(super) fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
+        stream::unfold(self, async |mut door| {
+            loop {
+                if let Ok(connection) = door.next().await.begin() {
+                    return Some((Ok(connection), door));
+                }
+            }
+        })
+    }
+
+    /// The next connection that has a place. Cancel safe.
+    pub(super) async fn next(&mut self) -> Accepted {
         loop {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let accepted = self.listener.accept().await;
+            let stream = match accepted.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => stream,
                 // It had gone before it was taken.
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
@@ -80,7 +98,10 @@ impl Door {
                 }
             };
             match self.places.clone().try_acquire_owned() {
-                Ok(place) => return Connection::new(stream, place, self.bounds.silence),
+                Ok(place) => {
+                    let silence = self.bounds.silence;
+                    return Accepted { stream, silence, place, load: None };
+                }
                 // Closed at once, so that the client tries another broker and waits for none.
                 Err(_) => {
                     if self.full.is_new() {
@@ -90,6 +111,24 @@ impl Door {
                 }
             }
         }
+    }
+}
+
+impl Accepted {
+    /// Held as long as the connection is there.
+    pub(super) fn counts_for(&mut self, load: Arc<()>) {
+        self.load = Some(load);
+    }
+
+    /// From now on it belongs to the runtime of the caller.
+    pub(super) fn begin(self) -> io::Result<Connection> {
+        let stream = TcpStream::from_std(self.stream)?;
+        // Without it each small frame would wait for the last one's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            warn!(%error, "TCP_NODELAY cannot be set: small frames will be late");
+        }
+        let silence = Silence { missing: PREFACE_BYTES, over: Box::pin(sleep(self.silence)) };
+        Ok(Connection { stream, silence: Some(silence), _place: self.place, _load: self.load })
     }
 }
 
@@ -118,6 +157,7 @@ pub(super) struct Connection {
     stream: TcpStream,
     silence: Option<Silence>,
     _place: OwnedSemaphorePermit,
+    _load: Option<Arc<()>>,
 }
 
 /// Until it has said enough to be a client.
@@ -125,17 +165,6 @@ pub(super) struct Connection {
 struct Silence {
     missing: usize,
     over: Pin<Box<Sleep>>,
-}
-
-impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, silence: Duration) -> Connection {
-        // Without it each small frame would wait for the last one's acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            warn!(%error, "TCP_NODELAY cannot be set: small frames will be late");
-        }
-        let silence = Silence { missing: PREFACE_BYTES, over: Box::pin(sleep(silence)) };
-        Connection { stream, silence: Some(silence), _place: place }
-    }
 }
 
 impl AsyncRead for Connection {
@@ -217,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_waits_to_fill_a_packet() {
         let (listener, address) = listener().await;
-        let mut connections = pin!(connections(listener, Bounds::default()));
+        let mut connections = pin!(Door::new(listener, Bounds::default()).connections());
         let _client = TcpStream::connect(address).await.expect("connected");
         let taken = connections.next().await.expect("a connection").expect("no error");
         assert!(taken.stream.nodelay().expect("an option"), "TCP_NODELAY is not set");
@@ -227,7 +256,7 @@ mod tests {
     async fn whoever_does_not_begin_to_speak_is_not_waited_for() {
         let (listener, address) = listener().await;
         let bounds = Bounds { silence: Duration::from_millis(50), ..Bounds::default() };
-        let mut connections = pin!(connections(listener, bounds));
+        let mut connections = pin!(Door::new(listener, bounds).connections());
         let mut client = TcpStream::connect(address).await.expect("connected");
         let mut taken = connections.next().await.expect("a connection").expect("no error");
         client.write_all(b"PRI").await.expect("written");
@@ -248,7 +277,7 @@ mod tests {
     async fn a_place_is_free_again_when_its_connection_ends() {
         let (listener, address) = listener().await;
         let bounds = Bounds { connections: 1, ..Bounds::default() };
-        let mut connections = pin!(connections(listener, bounds));
+        let mut connections = pin!(Door::new(listener, bounds).connections());
         let _first = TcpStream::connect(address).await.expect("connected");
         let taken = connections.next().await.expect("a connection").expect("no error");
         let mut second = TcpStream::connect(address).await.expect("connected");

@@ -2,18 +2,21 @@
 
 use std::{panic::AssertUnwindSafe, pin::Pin, time::Duration};
 
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait, metadata::MetadataMap};
 use tracing::error;
 
-use super::{server::broker_server, status};
+use super::{
+    server::broker_server,
+    status,
+    subscribe::{self, NoMessages},
+};
 use crate::{
     broker::{Broker, Publish, PublishError, Published},
-    frame::Frame,
     position::Position,
     proto,
-    subscription::{Subscribe, SubscribeError, Subscription},
+    subscription::Subscribe,
     topic::Topic,
 };
 
@@ -52,7 +55,7 @@ impl broker_server::Broker for BrokerService {
         Err(status::feature_off("Broker.PublishStream"))
     }
 
-    type SubscribeStream = Answers<Frame>;
+    type SubscribeStream = NoMessages;
 
     async fn subscribe(
         &self,
@@ -62,10 +65,7 @@ impl broker_server::Broker for BrokerService {
         let request = Subscribe::try_from(request.into_inner()).map_err(status::subscribe)?;
         let subscription = whole(self.broker.subscribe(request)).await?;
         let subscription = subscription.map_err(status::subscribe)?;
-        Ok(Response::new(match deadline {
-            None => frames(subscription).boxed(),
-            Some(deadline) => until(deadline, frames(subscription)).boxed(),
-        }))
+        Ok(subscribe::answer(subscription, deadline))
     }
 }
 
@@ -93,39 +93,6 @@ async fn whole<T>(call: impl Future<Output = T>) -> Result<T, Status> {
         error!("BUG: a call panicked");
         status::bug()
     })
-}
-
-fn frames(subscription: Subscription) -> impl Stream<Item = Result<Frame, Status>> + Send {
-    stream::unfold(Some(Box::new(subscription)), async |subscription| {
-        let mut subscription = subscription?;
-        match whole(subscription.next()).await {
-            Ok(next) => next.map(|next: Result<Frame, SubscribeError>| {
-                (next.map_err(status::subscribe), Some(subscription))
-            }),
-            Err(bug) => Some((Err(bug), None)),
-        }
-    })
-}
-
-/// tonic honours a client's deadline only until the answer begins.
-fn until(
-    deadline: Instant,
-    frames: impl Stream<Item = Result<Frame, Status>> + Send,
-) -> impl Stream<Item = Result<Frame, Status>> + Send {
-    let over = stream::once(async move {
-        tokio::time::sleep_until(deadline).await;
-        Err(status::stream_deadline())
-    });
-    // The first error is the last item; a stream that ends by itself ends both.
-    let frames = frames.map(Some).chain(stream::once(async { None }));
-    let mut ended = false;
-    stream::select(frames, over.map(Some))
-        .take_while(move |item| {
-            let go_on = item.is_some() && !ended;
-            ended |= matches!(item, Some(Err(_)));
-            std::future::ready(go_on)
-        })
-        .filter_map(std::future::ready)
 }
 
 /// `grpc-timeout`: up to eight digits and a unit.

@@ -7,21 +7,31 @@ pub mod client;
 mod codec;
 mod intake;
 pub mod status;
+mod subscribe;
+mod threads;
 pub mod web;
 
-use std::{io, time::Duration};
+use std::{io, num::NonZeroUsize, time::Duration};
 
-use tokio::{net::TcpListener, sync::oneshot};
+use futures_util::Stream;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codec::CompressionEncoding, transport::Server};
-use tonic_health::ServingStatus;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 use tonic_web::GrpcWebLayer;
 use tower::{
     ServiceBuilder,
-    util::{MapRequestLayer, option_layer},
+    util::{MapRequestLayer, MapResponseLayer, option_layer},
 };
 use tracing::{info, warn};
 
+pub use self::threads::ThreadError;
 use self::{
+    accept::{Connection, Door},
     admin::{AdminService, SchemasService, WorkersService},
     broker::BrokerService,
     intake::Intake,
@@ -29,15 +39,17 @@ use self::{
         admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
         workers_server::WorkersServer,
     },
+    threads::Threads,
     web::WebOrigin,
 };
 use crate::{
     broker::Broker,
+    hub::Ringer,
     limits::{CONNECTION_RESETS_MAX, CONNECTION_STREAMS_MAX, GRPC_MESSAGE_BYTES_MAX},
     proto,
 };
 
-/// The services' side, as generated; Subscribe answers with frames that are encoded already.
+/// The services' side, as generated.
 #[allow(
     clippy::all,
     clippy::allow_attributes_without_reason,
@@ -61,9 +73,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("the gRPC server stopped: {0}")]
-    Transport(#[from] tonic::transport::Error),
-    #[error("the descriptors for reflection cannot be read: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Threads(#[from] ThreadError),
     #[error("the listener has no address: {0}")]
     Listener(#[from] io::Error),
 }
@@ -75,6 +85,17 @@ pub struct Serving {
     pub grace: Duration,
     /// Which pages may speak gRPC-Web; none: nobody speaks it.
     pub web_origins: Vec<WebOrigin>,
+    /// How many threads serve connections, beside the caller's runtime; none: that runtime does.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// What every connection is offered.
+#[derive(Debug, Clone)]
+struct Services {
+    broker: Broker,
+    health: HealthServer<HealthService>,
+    intake: Intake,
+    origins: Option<web::Origins>,
 }
 
 /// Serves on `listener` until `stop` is ready; then tells every stream to go elsewhere within
@@ -82,29 +103,79 @@ pub struct Serving {
 pub async fn serve(
     broker: Broker,
     listener: TcpListener,
-    Serving { grace, web_origins }: Serving,
+    Serving { grace, web_origins, threads }: Serving,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let health = HealthReporter::new();
     health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
-    let (close, closed) = oneshot::channel::<()>();
-    let connections = accept::connections(listener, accept::Bounds::default());
-    let intake = Intake::default();
-    let web = (!web_origins.is_empty()).then(|| {
-        let origins = web::Origins::new(web_origins);
+    let services = Services {
+        broker: broker.clone(),
+        health: HealthServer::new(HealthService::from_health_reporter(health.clone())),
+        intake: Intake::default(),
+        origins: (!web_origins.is_empty()).then(|| web::Origins::new(web_origins)),
+    };
+    let close = CancellationToken::new();
+    let _closed = close.clone().drop_guard();
+    let door = Door::new(listener, accept::Bounds::default());
+    let serving = async {
+        let Some(threads) = threads else {
+            let connections = door.connections();
+            let served = serve_connections(&services, connections, close.clone().cancelled_owned());
+            return served.await.map_err(ThreadError::from);
+        };
+        Threads::start(&services, door, threads.get(), close.clone())?.ended().await
+    };
+    info!(%address, "serving gRPC");
+
+    let goodbye = async {
+        stop.await;
+        for service in ["", "tidings.v1.Broker"] {
+            health.set_service_status(service, ServingStatus::NotServing).await;
+        }
+        broker.drain(grace).await;
+        close.cancel();
+        // tonic waits for every connection without end, and one client that never reads is
+        // enough to hold one.
+        tokio::time::sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        // In no order: either the server is done or the time is over.
+        served = serving => served?,
+        () = goodbye => warn!("connections were cut: their clients did not take what was sent"),
+    }
+    Ok(())
+}
+
+impl Services {
+    /// For a thread of its own.
+    fn with_ringer(&self, ringer: Ringer) -> Services {
+        Services { broker: self.broker.with_ringer(ringer), ..self.clone() }
+    }
+}
+
+/// Serves the connections on the runtime of the caller. After `close` it takes no more, and returns
+/// when those that are open have ended.
+async fn serve_connections(
+    services: &Services,
+    connections: impl Stream<Item = io::Result<Connection>>,
+    close: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let Services { broker, health, intake, origins } = services.clone();
+    let web = origins.map(|origins| {
         ServiceBuilder::new()
             .layer(web::cors(origins.clone()))
             .layer(web::guard(origins))
             .layer(GrpcWebLayer::new())
             .into_inner()
     });
-    let server = Server::builder()
+    Server::builder()
         .accept_http1(web.is_some())
         .layer(option_layer(web))
         .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
             request.map(|body| intake.bound(body))
         }))
+        .layer(MapResponseLayer::new(subscribe::with_frames))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
@@ -112,9 +183,9 @@ pub async fn serve(
         .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(health)
+        .add_service(reflection(|builder| builder.build_v1()))
+        .add_service(reflection(|builder| builder.build_v1alpha()))
         .add_service(
             BrokerServer::new(BrokerService { broker: broker.clone() })
                 .accept_compressed(CompressionEncoding::Gzip)
@@ -122,7 +193,7 @@ pub async fn serve(
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
         )
         .add_service(
-            AdminServer::new(AdminService { broker: broker.clone() })
+            AdminServer::new(AdminService { broker })
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd),
         )
@@ -136,35 +207,20 @@ pub async fn serve(
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd),
         )
-        .serve_with_incoming_shutdown(connections, async {
-            // An error means that `serve` was dropped: stopping is right then, too.
-            let _ = closed.await;
-        });
-    info!(%address, "serving gRPC");
-
-    let goodbye = async {
-        stop.await;
-        for service in ["", "tidings.v1.Broker"] {
-            health.set_service_status(service, ServingStatus::NotServing).await;
-        }
-        broker.drain(grace).await;
-        drop(close);
-        // tonic waits for every connection without end, and one client that never reads is
-        // enough to hold one.
-        tokio::time::sleep(GOODBYE).await;
-    };
-    tokio::select! {
-        // In no order: either the server is done or the time is over.
-        served = server => served?,
-        () = goodbye => warn!("connections were cut: their clients did not take what was sent"),
-    }
-    Ok(())
+        .serve_with_incoming_shutdown(connections, close)
+        .await
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
+/// The descriptors are ours, compiled in: that they can be read a test has seen.
+fn reflection<S>(
+    build: impl FnOnce(
+        tonic_reflection::server::Builder<'static>,
+    ) -> Result<S, tonic_reflection::server::Error>,
+) -> S {
+    let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // Without these a person with grpcurl would see the details of an error as base64.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
+    build(builder).expect("descriptors that are compiled in can be read")
 }

@@ -2,16 +2,15 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
-
-use super::Subscribe;
 use crate::{
     backend::{
         Page,
         replay::{Bound, Progress, Replay},
     },
+    frame::Frame,
     hub::{Member, Took},
     item::Item,
+    lens::Lens,
     limits::FRAME_BYTES_GOOD,
     position::{Gap, GapReason, Position},
 };
@@ -24,9 +23,10 @@ pub(super) struct Followed {
     /// Whether no event and no gap told the client `at`.
     pub(super) untold: bool,
     pub(super) stage: Stage,
+    /// What history told.
     items: VecDeque<Arc<Item>>,
     /// Of the item that is being delivered …
-    pub(super) parts: VecDeque<Bytes>,
+    pub(super) frames: VecDeque<Frame>,
     /// … and the place behind it, with whether that will be untold.
     reaching: Option<(Position, bool)>,
     /// Whether the topic counts among those that are behind.
@@ -43,7 +43,7 @@ pub(super) enum Stage {
 
 /// What a topic has for the next frame.
 pub(super) enum Next {
-    Part,
+    Frame,
     Gap(Gap),
     CaughtUp,
     Read,
@@ -58,7 +58,7 @@ impl Followed {
             untold: false,
             stage: Stage::Live,
             items: VecDeque::new(),
-            parts: VecDeque::new(),
+            frames: VecDeque::new(),
             reaching: None,
             is_behind: false,
             has_turn: false,
@@ -95,28 +95,32 @@ impl Followed {
         self.items.extend(told.into_iter().flat_map(|told| Item::of(topic, told)));
     }
 
-    pub(super) fn next(&mut self, request: &Subscribe) -> Next {
+    pub(super) fn next(&mut self, lens: &Arc<Lens>, stop_at_end: bool) -> Next {
         loop {
-            if !self.parts.is_empty() {
-                return Next::Part;
+            if !self.frames.is_empty() {
+                return Next::Frame;
             }
             if let Some(item) = self.items.pop_front() {
-                match self.unpack(&item, request) {
+                match self.unpack(&item, lens) {
                     Some(gap) => return Next::Gap(gap),
                     None => continue,
                 }
             }
             match &self.stage {
                 Stage::History(replay) if replay.is_done() => {
-                    let stop = request.stop_at_end && self.is_behind;
+                    let stop = stop_at_end && self.is_behind;
                     self.stage = if stop { Stage::Stopped } else { Stage::Live };
                     if std::mem::take(&mut self.is_behind) {
                         return Next::CaughtUp;
                     }
                 }
                 Stage::History(_) => return Next::Read,
-                Stage::Live => match self.member.take(FRAME_BYTES_GOOD, &mut self.items) {
-                    Took::Items => (),
+                Stage::Live => match self.member.take(FRAME_BYTES_GOOD) {
+                    Took::Item(item) => {
+                        if let Some(gap) = self.unpack(&item, lens) {
+                            return Next::Gap(gap);
+                        }
+                    }
                     Took::Waiting => return Next::Nothing,
                     Took::Overflowed { place, born } => {
                         if let Some(epoch) = born.filter(|_| self.at.is_beginning()) {
@@ -131,8 +135,8 @@ impl Followed {
         }
     }
 
-    /// Makes the item's wanted events the parts to deliver, or returns the gap that it is.
-    fn unpack(&mut self, item: &Item, request: &Subscribe) -> Option<Gap> {
+    /// Makes the item's wanted events the frames to deliver, or returns the gap that it is.
+    fn unpack(&mut self, item: &Item, lens: &Arc<Lens>) -> Option<Gap> {
         let events = match item {
             Item::Events(events) => events,
             Item::Gap(gap) => {
@@ -140,28 +144,20 @@ impl Followed {
                 return Some(*gap);
             }
         };
-        let mut last_is_told = true;
-        if request.filter.is_empty() {
-            self.parts.extend(events.parts(request.view, |_| true));
-        } else {
-            let wanted: Vec<bool> =
-                events.summaries().iter().map(|s| request.filter.accepts(s)).collect();
-            last_is_told = wanted.last().is_some_and(|wanted| *wanted);
-            self.parts.extend(events.parts(request.view, |index| wanted[index]));
-        }
+        let last_is_told = events.show(lens, &mut self.frames);
         self.reaching = events.reached().map(|place| (place, !last_is_told));
         self.reached_if_sent();
         None
     }
 
-    pub(super) fn take_part(&mut self) -> Bytes {
-        let part = self.parts.pop_front().expect("a part was announced");
+    pub(super) fn take_frame(&mut self) -> Frame {
+        let frame = self.frames.pop_front().expect("a frame was announced");
         self.reached_if_sent();
-        part
+        frame
     }
 
     fn reached_if_sent(&mut self) {
-        if self.parts.is_empty()
+        if self.frames.is_empty()
             && let Some((place, untold)) = self.reaching.take()
         {
             (self.at, self.untold) = (place, untold);

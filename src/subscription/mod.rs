@@ -15,23 +15,26 @@ mod request;
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{
-    FutureExt, Stream, StreamExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     future::BoxFuture,
     stream::{self, FuturesUnordered},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
-    time::Instant,
+    task::coop::consume_budget,
+    time::{Instant, Sleep, sleep_until},
 };
 use uuid::Uuid;
 
-pub use self::request::{Filter, Subscribe};
+pub use self::request::Subscribe;
 use self::{
     begin::{Until, Wanted, begin, choose},
     follow::{Followed, Next, Stage},
@@ -40,7 +43,8 @@ use crate::{
     backend::{BackendError, Page},
     event::timestamp_us,
     frame::Frame,
-    hub::{BackendState, Doorbell, Hub, Member, Watch},
+    hub::{BackendState, Doorbell, Hub, Member, Ringer, Rung, Watch},
+    lens::Lens,
     limits::{
         FRAME_BYTES_GOOD, GO_AWAY_GRACE, HEARTBEAT_INTERVAL, HEARTBEAT_POSITIONS_MAX, JOINS_MAX,
         READS_MAX, SUBSCRIPTION_TOPICS_MAX, TURN_BYTES,
@@ -81,6 +85,8 @@ pub struct Terms {
     /// None: as old as it likes.
     pub max_age: Option<Duration>,
     pub drain: watch::Receiver<Option<Drain>>,
+    /// Wakes the stream's task; none: whoever has news wakes it directly.
+    pub ringer: Option<Ringer>,
     /// Counts the stream until it is dropped.
     pub permit: OwnedSemaphorePermit,
 }
@@ -96,9 +102,11 @@ pub struct Subscription {
     id: String,
     hub: Hub,
     request: Arc<Subscribe>,
+    lens: Arc<Lens>,
     has_patterns: bool,
     heartbeat_interval: Duration,
     doorbell: Arc<Doorbell>,
+    rung: Rung,
     _watch: Option<Watch>,
     _permit: OwnedSemaphorePermit,
 
@@ -137,6 +145,9 @@ pub struct Subscription {
     told_us: u64,
     last_frame: Instant,
     last_heartbeat: Instant,
+    /// When to look around, at the latest.
+    look_at: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Work that went on beside the stream.
@@ -154,15 +165,16 @@ impl Subscription {
         terms: Terms,
         request: Subscribe,
     ) -> Result<Subscription, SubscribeError> {
-        let mut state = hub.state();
-        let present = *state.borrow_and_update();
+        // Hung up before the state is read: what changes afterwards rings it.
+        let doorbell = hub.doorbell(terms.ringer);
+        let state = hub.state();
+        let present = *state.borrow();
         if present.ended || present.down_since_us.is_some() {
             let cause = "the broker is cut off from it, and connects again by itself".into();
             return Err(BackendError::Unavailable { cause }.into());
         }
         // Taken before the topics are listed: whatever appeared before is on the list.
         let known_us = hub.clock_us();
-        let doorbell = Arc::new(Doorbell::default());
         let (watch, topics) = choose(&hub, &request, &doorbell).await?;
         let literals = topics.iter().take_while(|(_, literal)| *literal).count();
 
@@ -187,9 +199,11 @@ impl Subscription {
         let mut subscription = Subscription {
             id: Uuid::now_v7().to_string(),
             has_patterns: !request.patterns().is_empty(),
+            lens: hub.lenses().shared(Lens { filter: request.filter.clone(), view: request.view }),
             request: Arc::new(request),
             heartbeat_interval,
             doorbell,
+            rung: Rung::default(),
             _watch: watch,
             _permit: terms.permit,
             followed: (0..topics.len()).map(|_| None).collect(),
@@ -217,6 +231,8 @@ impl Subscription {
             told_us: known_us,
             last_frame: now,
             last_heartbeat: now,
+            look_at: now,
+            timer: None,
             hub,
         };
         for (number, (member, at, place)) in begun {
@@ -239,48 +255,52 @@ impl Subscription {
 
     /// The next frame; none when the stream has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<Frame, SubscribeError>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same, for whoever is polled itself.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, SubscribeError>>> {
         // A stream that always has a frame ready must not keep its thread to itself.
-        tokio::task::coop::consume_budget().await;
+        ready!(pin!(consume_budget()).poll(cx));
         loop {
             if self.ended {
-                return None;
+                return Poll::Ready(None);
             }
-            if let Some(frame) = self.frame() {
-                self.last_frame = Instant::now();
-                return Some(Ok(frame));
+            if let Some(frame) = self.frame(cx) {
+                return Poll::Ready(Some(Ok(frame)));
             }
             if let Some(error) = self.failed.take() {
                 self.ended = true;
-                return Some(Err(error));
+                return Poll::Ready(Some(Err(error)));
             }
             if self.request.stop_at_end && self.behind == 0 {
                 self.ended = true;
-                return None;
+                return Poll::Ready(None);
             }
-            self.wait().await;
+            if self.poll_work(cx) || !self.doorbell.listen(cx.waker()) {
+                continue;
+            }
+            ready!(self.poll_timer(cx));
         }
     }
 
-    pub fn into_stream(self) -> impl Stream<Item = Result<Frame, SubscribeError>> + Send {
-        stream::unfold(Box::new(self), async |mut subscription| {
-            let next = subscription.next().await?;
-            Some((next, subscription))
-        })
-    }
-
-    /// Whatever can be sent now. Where it is nothing, [`Subscription::wait`] knows for what.
-    fn frame(&mut self) -> Option<Frame> {
+    /// Whatever can be sent now. Where it is nothing, something wakes us when that changes.
+    fn frame(&mut self, cx: &mut Context<'_>) -> Option<Frame> {
         // Taken before the doorbell is answered: what appeared before it has been rung.
         let clock_us = self.hub.clock_us();
         self.answer();
-        while let Some(Some(done)) = self.work.next().now_or_never() {
-            self.take_up(done);
-        }
+        while self.poll_work(cx) {}
         if self.to_join.is_empty() && self.joining == 0 && !self.to_list && !self.listing {
             // Also where it went back: the earlier time promises less.
             self.known_us = clock_us;
         }
-        self.look_around(Instant::now());
+        let now = Instant::now();
+        if self.look_at <= now {
+            self.look_around(now);
+        }
         let frame = loop {
             if let Some(control) = self.controls.pop_front() {
                 break Some(Frame::control(control));
@@ -288,32 +308,40 @@ impl Subscription {
             if self.failed.is_some() {
                 break None;
             }
-            let parts = self.parts();
-            if !parts.is_empty() {
-                break Some(Frame::events(parts));
-            }
-            if self.controls.is_empty() && self.failed.is_none() {
-                break None;
+            let events = self.events();
+            if events.is_some() || self.controls.is_empty() && self.failed.is_none() {
+                break events;
             }
         };
         self.start_work();
+        if frame.is_some() {
+            self.last_frame = now;
+        }
         frame
     }
 
-    /// Returns when something may have changed. All state is kept in `self`: cancel safe.
-    async fn wait(&mut self) {
-        let wake_at = self.wake_at();
-        tokio::select! {
-            // In no order: whatever came is looked at by the next call of `frame`.
-            () = self.doorbell.wait() => (),
-            Some(done) = self.work.next() => self.take_up(done),
-            Ok(()) = self.state.changed() => (),
-            Ok(()) = self.drain.changed() => (),
-            () = tokio::time::sleep_until(wake_at) => (),
+    /// Takes up work that is done, if some is.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.work.is_empty() {
+            return false;
         }
+        let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) else { return false };
+        self.take_up(done);
+        true
     }
 
-    fn wake_at(&self) -> Instant {
+    /// It is armed anew when it has fired, not with each frame: then it is seen whether it was
+    /// too early.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let at = self.look_at;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    fn next_look(&self) -> Instant {
         let ending = self.ending.as_ref().map(|(at, _)| *at);
         [ending, self.max_age_at].into_iter().flatten().fold(self.heartbeat_at(), Instant::min)
     }
@@ -321,16 +349,21 @@ impl Subscription {
     // ---- what has changed since the last frame
 
     fn answer(&mut self) {
-        let rung = self.doorbell.answer();
-        for number in rung.topics {
+        let mut rung = std::mem::take(&mut self.rung);
+        self.doorbell.answer(&mut rung);
+        for number in rung.topics.drain(..) {
             self.give_turn(number);
         }
-        for (topic, epoch) in rung.appeared {
+        for (topic, epoch) in rung.appeared.drain(..) {
             // Where the epoch was not heard nobody knows what was missed: the beginning of
             // everything lies in no epoch, so reading from there tells of a gap.
             self.appeared(topic, Position::new(epoch, 0));
         }
-        self.to_list |= rung.overflowed;
+        self.to_list |= std::mem::take(&mut rung.overflowed);
+        if std::mem::take(&mut rung.changed) {
+            self.look_at = Instant::now();
+        }
+        self.rung = rung;
     }
 
     fn appeared(&mut self, topic: Topic, from: Position) {
@@ -348,14 +381,14 @@ impl Subscription {
     }
 
     fn look_around(&mut self, now: Instant) {
-        let state = *self.state.borrow_and_update();
+        let state = *self.state.borrow();
         if state.ended {
             let cause = "the broker has closed it".into();
             self.fail(BackendError::Unavailable { cause }.into());
         }
         let down_changed = state.down_since_us != self.down_since_us;
         self.down_since_us = state.down_since_us;
-        let drain = *self.drain.borrow_and_update();
+        let drain = *self.drain.borrow();
         match (drain, self.max_age_at) {
             (Some(Drain { until }), _) if !self.draining => {
                 self.draining = true;
@@ -373,6 +406,7 @@ impl Subscription {
         if let Some((_, error)) = self.ending.take_if(|(at, _)| *at <= now) {
             self.fail(error);
         }
+        self.look_at = self.next_look();
     }
 
     fn fail(&mut self, error: SubscribeError) {
@@ -469,25 +503,29 @@ impl Subscription {
 
     // ---- events
 
-    /// Parts of the next frame of events. Before what must stand between two frames it stops;
-    /// that is in `controls` or `failed` then.
-    fn parts(&mut self) -> Vec<Bytes> {
-        let mut parts = Vec::new();
+    /// The next frame of events. Before what must stand between two frames it stops; that is in
+    /// `controls` or `failed` then.
+    fn events(&mut self) -> Option<Frame> {
+        let (lens, stop_at_end) = (self.lens.clone(), self.request.stop_at_end);
+        let (mut frames, mut only) = (Vec::new(), None);
         let mut bytes = 0;
         while let Some(&number) = self.turns.front() {
-            let request = self.request.clone();
             let followed = self.followed_mut(number);
-            match followed.next(&request) {
-                Next::Part => {
-                    let part = followed.parts.front().expect("a part was announced");
-                    let more = bytes + part.len();
+            match followed.next(&lens, stop_at_end) {
+                Next::Frame => {
+                    let coming = followed.frames.front().expect("a frame was announced");
+                    let more = bytes + coming.message_len();
                     if bytes > 0 && more > FRAME_BYTES_GOOD {
                         break;
                     }
                     bytes = more;
-                    let part = followed.take_part();
-                    self.turn_left = self.turn_left.saturating_sub(part.len());
-                    parts.push(part);
+                    let frame = followed.take_frame();
+                    self.turn_left = self.turn_left.saturating_sub(frame.message_len());
+                    // Most frames go out as they are.
+                    match only.take() {
+                        None if frames.is_empty() => only = Some(frame),
+                        first => frames.extend(first.into_iter().chain([frame])),
+                    }
                     if self.turn_left == 0 {
                         self.turns.rotate_left(1);
                         self.turn_left = TURN_BYTES;
@@ -495,7 +533,7 @@ impl Subscription {
                 }
                 Next::Gap(gap) => {
                     let topic = followed.member.topic().clone();
-                    if request.fail_on_gap {
+                    if self.request.fail_on_gap {
                         self.fail(SubscribeError::PositionLost { topic, gap });
                     } else {
                         self.controls.push_back(gap_control(&topic, gap));
@@ -516,7 +554,7 @@ impl Subscription {
                 Next::Nothing => self.end_turn(),
             }
         }
-        parts
+        only.or_else(|| (!frames.is_empty()).then(|| Frame::joined(&frames)))
     }
 
     fn end_turn(&mut self) {

@@ -1,16 +1,12 @@
 //! What a subscriber asks for, checked: every mistake is told with the field that has it.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::SubscribeError;
 use crate::{
-    item::Summary,
+    lens::{Filter, InvalidFilter},
     limits::{
-        FILTER_ENTRIES_MAX, HEARTBEAT_INTERVAL_MAX, HEARTBEAT_INTERVAL_MIN, RESUME_POSITIONS_MAX,
-        SUBSCRIBE_TOPICS_MAX,
+        HEARTBEAT_INTERVAL_MAX, HEARTBEAT_INTERVAL_MIN, RESUME_POSITIONS_MAX, SUBSCRIBE_TOPICS_MAX,
     },
     position::{Position, Start},
     proto,
@@ -36,15 +32,6 @@ pub struct Subscribe {
     pub heartbeat_interval: Option<Duration>,
 }
 
-/// Which events of the topics are wanted. One that asks for nothing lets everything through.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    types: HashSet<String>,
-    /// With the dot at the end.
-    type_prefixes: Vec<String>,
-    keys: HashSet<String>,
-}
-
 impl Subscribe {
     pub(super) fn patterns(&self) -> Vec<TopicPattern> {
         self.topics.iter().filter(|pattern| pattern.literal().is_none()).cloned().collect()
@@ -63,6 +50,10 @@ impl TryFrom<proto::SubscribeRequest> for Subscribe {
         let topics = parse_topics(&request.topics)?;
         let start = request.start.map(parse_start).transpose()?;
         let resume = parse_resume(request.resume, &topics)?;
+        let filter = request.filter.map(Filter::try_from).transpose();
+        let filter = filter.map_err(|InvalidFilter { field, description }| {
+            SubscribeError::Filter { field, description: description.into() }
+        })?;
         let heartbeat_interval =
             request.heartbeat_interval.map(parse_heartbeat_interval).transpose()?;
         let view = match proto::View::try_from(request.view) {
@@ -78,7 +69,7 @@ impl TryFrom<proto::SubscribeRequest> for Subscribe {
             topics,
             start,
             resume,
-            filter: request.filter.map(Filter::try_from).transpose()?.unwrap_or_default(),
+            filter: filter.unwrap_or_default(),
             view,
             stop_at_end: request.stop_at_end,
             fail_on_gap: request.fail_on_gap,
@@ -186,51 +177,4 @@ fn parse_heartbeat_interval(asked: prost_types::Duration) -> Result<Duration, Su
     interval
         .filter(|asked| (HEARTBEAT_INTERVAL_MIN..=HEARTBEAT_INTERVAL_MAX).contains(asked))
         .ok_or_else(|| invalid("heartbeat_interval", "must lie between 1s and 120s"))
-}
-
-impl Filter {
-    pub(super) fn is_empty(&self) -> bool {
-        self.types.is_empty() && self.type_prefixes.is_empty() && self.keys.is_empty()
-    }
-
-    pub fn accepts(&self, event: &Summary) -> bool {
-        let any_type = self.types.is_empty() && self.type_prefixes.is_empty();
-        let type_fits = any_type
-            || self.types.contains(&event.event_type)
-            || self.type_prefixes.iter().any(|prefix| event.event_type.starts_with(prefix));
-        type_fits && (self.keys.is_empty() || self.keys.contains(&event.key))
-    }
-}
-
-impl TryFrom<proto::Filter> for Filter {
-    type Error = SubscribeError;
-
-    fn try_from(asked: proto::Filter) -> Result<Filter, SubscribeError> {
-        let refuse = |field: String, description: &str| {
-            let description = description.to_owned();
-            Err(SubscribeError::Filter { field, description })
-        };
-        if asked.types.len() > FILTER_ENTRIES_MAX {
-            return refuse("filter.types".into(), "has more than 1000 entries");
-        }
-        if asked.keys.len() > FILTER_ENTRIES_MAX {
-            return refuse("filter.keys".into(), "has more than 1000 entries");
-        }
-        let mut filter = Filter { keys: asked.keys.into_iter().collect(), ..Filter::default() };
-        for (index, wanted) in asked.types.into_iter().enumerate() {
-            match wanted.strip_suffix('*').unwrap_or(&wanted) {
-                name if name.is_empty() || name.contains('*') => {
-                    let field = format!("filter.types[{index}]");
-                    return refuse(field, "must be a type, or the beginning of types and \".*\"");
-                }
-                name if name.len() == wanted.len() => _ = filter.types.insert(wanted),
-                prefix if prefix.ends_with('.') => filter.type_prefixes.push(prefix.to_owned()),
-                _ => {
-                    let field = format!("filter.types[{index}]");
-                    return refuse(field, "may only have * as its last part, behind a dot");
-                }
-            }
-        }
-        Ok(filter)
-    }
 }

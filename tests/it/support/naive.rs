@@ -11,7 +11,6 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use prost::Message;
 use tidings::{
-    frame::Frame,
     grpc::server::broker_server::{Broker, BrokerServer},
     proto::{self, subscribe_response::Control},
 };
@@ -27,8 +26,12 @@ struct Naive {
     sequences: Arc<Mutex<HashMap<String, u64>>>,
 }
 
-type Frames = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+type Frames = Pin<Box<dyn Stream<Item = Result<proto::SubscribeResponse, Status>> + Send>>;
 type Answers = Pin<Box<dyn Stream<Item = Result<proto::PublishStreamResponse, Status>> + Send>>;
+
+fn control(control: Control) -> proto::SubscribeResponse {
+    proto::SubscribeResponse { events: Vec::new(), control: Some(control) }
+}
 
 impl Naive {
     async fn publish_one(&self, channel: &str, bytes: Vec<u8>) -> redis::RedisResult<()> {
@@ -97,19 +100,17 @@ impl Broker for Naive {
                     };
                     let positions = topics.iter().map(position).collect();
                     let opened = proto::Opened { positions, ..Default::default() };
-                    drop(frames.send(Ok(Frame::control(Control::Opened(opened)))).await);
+                    drop(frames.send(Ok(control(Control::Opened(opened)))).await);
                 }
                 loop {
                     let next = tokio::time::timeout(Duration::from_secs(1), messages.next()).await;
                     let frame = match next {
                         Ok(Some(message)) => {
                             let event = proto::Event::decode(message.get_payload_bytes()).unwrap();
-                            let events = vec![event];
-                            let frame = proto::SubscribeResponse { events, control: None };
-                            Frame::events(vec![frame.encode_to_vec().into()])
+                            proto::SubscribeResponse { events: vec![event], control: None }
                         }
                         Ok(None) => break,
-                        Err(_) => Frame::control(Control::Heartbeat(proto::Heartbeat::default())),
+                        Err(_) => control(Control::Heartbeat(proto::Heartbeat::default())),
                     };
                     if frames.send(Ok(frame)).await.is_err() {
                         return;

@@ -1,14 +1,17 @@
 //! From the backend's one feed to every subscriber of this broker.
 //!
 //! One task, the pump, takes the feed and writes each topic's news to the end of one shared,
-//! bounded [`Log`]: encoded once, however many follow. Each follower has a cursor in it; a cursor
-//! that lies before the log's start is what overflow is, and costs no one else anything. A
-//! follower that has read everything asks to be rung once; the next entry rings it.
+//! bounded [`log`]: encoded once, however many follow. What has come together for one topic is
+//! appended together. Each follower has a cursor in the log; one that has read everything asks to
+//! be rung once ([`doorbell`]), and the next entry rings it.
 //!
 //! The hub never reads history and never waits for a subscriber.
 
+mod doorbell;
+mod log;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,17 +21,24 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error};
 
+pub use self::doorbell::{Doorbell, Ringer, Rung};
+use self::{
+    doorbell::{Doorbells, Rings},
+    log::{Chain, Found, Log},
+};
 use crate::{
     backend::{Attachment, Backend, BackendError, Batch, Feed, News},
     catalog::Catalog,
     item::{Events, Item},
-    limits::{APPEARED_MAX, BACKEND_DEADLINE, LINGER, LOG_BYTES_MAX, LOG_ENTRIES_MAX},
+    lens::Lenses,
+    limits::{BACKEND_DEADLINE, FRAME_BYTES_GOOD, LINGER, NEWS_BYTES_TOGETHER, NEWS_TOGETHER_MAX},
     position::{Gap, GapReason, Position},
     topic::{Topic, TopicPattern},
 };
@@ -44,8 +54,12 @@ pub struct Hub {
 struct Shared {
     backend: Arc<dyn Backend>,
     catalog: Arc<Catalog>,
+    /// Where tasks run that serve more than the one who needed them first.
+    runtime: Handle,
     topics: Mutex<Topics>,
     watchers: Mutex<Vec<Watcher>>,
+    doorbells: Doorbells,
+    lenses: Lenses,
     state: watch::Sender<BackendState>,
     clock_us: AtomicU64,
     broken_chains: AtomicU64,
@@ -86,38 +100,6 @@ struct Attach {
     failed: Option<BackendError>,
 }
 
-/// What is shared of one topic: the newest news, in order, and the place they lead to.
-#[derive(Debug, Default)]
-struct Log {
-    /// The index of the first entry; indexes only rise.
-    start: u64,
-    entries: VecDeque<Arc<Item>>,
-    bytes: usize,
-    /// After the last entry; none until the topic is attached.
-    tail: Option<Position>,
-    /// The lives of the topic that began right after [`Position::BEGINNING`], without a gap.
-    born: Vec<u64>,
-    waiting: Vec<(Arc<Doorbell>, usize)>,
-}
-
-/// How a subscription is told that there is something to do; it rings for all of its topics.
-#[derive(Debug, Default)]
-pub struct Doorbell {
-    rung: Mutex<Rung>,
-    notify: Notify,
-}
-
-/// Why the doorbell was rung.
-#[derive(Debug, Default)]
-pub struct Rung {
-    /// Topics with news, by the number under which they were joined.
-    pub topics: Vec<usize>,
-    /// Topics that began to exist, with their epoch.
-    pub appeared: VecDeque<(Topic, u64)>,
-    /// More appeared than can be listed: ask the backend for all.
-    pub overflowed: bool,
-}
-
 /// One follower of one topic. Dropping it leaves the topic.
 #[derive(Debug)]
 pub struct Member {
@@ -129,9 +111,9 @@ pub struct Member {
 }
 
 /// What [`Member::take`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Took {
-    Items,
+    Item(Arc<Item>),
     /// Nothing is there: the doorbell will be rung once when there is.
     Waiting,
     /// Entries were overwritten before they were read. Read history up to `place`, then take
@@ -156,14 +138,17 @@ struct Watcher {
 }
 
 impl Hub {
-    /// Starts the pump.
+    /// Starts the pump, on the runtime of the caller.
     pub fn spawn(backend: Arc<dyn Backend>, feed: Feed, catalog: Arc<Catalog>) -> Hub {
         let (settle, settling) = mpsc::channel(64);
         let shared = Arc::new(Shared {
             backend,
             catalog,
+            runtime: Handle::current(),
             topics: Mutex::default(),
             watchers: Mutex::default(),
+            doorbells: Doorbells::default(),
+            lenses: Lenses::default(),
             state: watch::Sender::default(),
             clock_us: AtomicU64::new(0),
             broken_chains: AtomicU64::new(0),
@@ -175,6 +160,20 @@ impl Hub {
 
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.shared.backend
+    }
+
+    /// A doorbell, rung also when [`Hub::state`] changes or by [`Hub::ring_all`]. Whoever listens
+    /// is woken by `ringer`, where there is one.
+    pub fn doorbell(&self, ringer: Option<Ringer>) -> Arc<Doorbell> {
+        self.shared.doorbells.hang(ringer)
+    }
+
+    pub fn ring_all(&self) {
+        self.shared.doorbells.ring_all();
+    }
+
+    pub fn lenses(&self) -> &Lenses {
+        &self.shared.lenses
     }
 
     pub fn state(&self) -> watch::Receiver<BackendState> {
@@ -230,7 +229,7 @@ impl Hub {
             members: AtomicU64::new(1),
         });
         topics.slots.insert(topic.clone(), slot.clone());
-        tokio::spawn(attach(self.shared.clone(), slot.clone()));
+        self.shared.runtime.spawn(attach(self.shared.clone(), slot.clone()));
         slot
     }
 
@@ -300,7 +299,7 @@ struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| state.ended = true);
+        self.0.set_state(|state| state.ended = true);
     }
 }
 
@@ -324,11 +323,13 @@ async fn pump(
                 news => waiting.push((news, done)),
             },
             _ = sweep.tick() => drop(shared.topics.lock().lingered()),
-            news = feed.recv() => {
-                let Some(news) = news else { return };
+            first = feed.recv() => {
+                let Some(first) = first else { return };
+                let news = together(first, &mut feed);
+                let count = news.len();
                 shared.tell(news);
                 for (left, _) in &mut waiting {
-                    *left -= 1;
+                    *left = left.saturating_sub(count);
                 }
                 for (_, done) in waiting.extract_if(.., |(left, _)| *left == 0) {
                     let _ = done.send(());
@@ -338,51 +339,96 @@ async fn pump(
     }
 }
 
+/// What is on the feed already and may be told in one go.
+fn together(first: News, feed: &mut Feed) -> Vec<News> {
+    let mut bytes = first.bytes();
+    let mut news = vec![first];
+    while news.len() < NEWS_TOGETHER_MAX
+        && bytes < NEWS_BYTES_TOGETHER
+        && let Ok(next) = feed.try_recv()
+    {
+        bytes += next.bytes();
+        news.push(next);
+    }
+    news
+}
+
 impl Shared {
-    fn tell(&self, news: News) {
-        match news {
-            News::Attached { topic, at } => {
-                let Some(slot) = self.slot(&topic) else { return };
-                slot.write(|log| log.begin(at));
-                slot.attach.send_modify(|attach| attach.begun = true);
+    fn tell(&self, news: Vec<News>) {
+        let mut news = news.into_iter().peekable();
+        while let Some(first) = news.next() {
+            let mut of_topics = Vec::new();
+            match first {
+                News::Appeared { topic, epoch } => self.appeared(&topic, epoch),
+                News::Clock { time_us } => self.clock_us.store(time_us, Ordering::Release),
+                News::Down { since_us } => {
+                    self.set_state(|state| state.down_since_us = Some(since_us));
+                }
+                News::Up => self.set_state(|state| state.down_since_us = None),
+                News::Attached { .. }
+                | News::Stored { .. }
+                | News::Lost { .. }
+                | News::Raw { .. } => {
+                    of_topics.push(first);
+                    of_topics.extend(std::iter::from_fn(|| news.next_if(|n| n.topic().is_some())));
+                }
             }
-            News::Stored { topic, batch } => {
-                let Some(slot) = self.slot(&topic) else { return };
-                slot.write(|log| self.stored(log, &topic, batch));
+            // Stable: of one topic the order stays; between topics there is none.
+            of_topics.sort_by(|a, b| a.topic().cmp(&b.topic()));
+            while !of_topics.is_empty() {
+                let topic = of_topics[0].topic().cloned().expect("news of a topic");
+                let others = of_topics.iter().position(|news| news.topic() != Some(&topic));
+                let rest = of_topics.split_off(others.unwrap_or(of_topics.len()));
+                self.tell_topic(&topic, std::mem::replace(&mut of_topics, rest));
             }
-            News::Lost { topic, gap } => {
-                let Some(slot) = self.slot(&topic) else { return };
-                slot.write(|log| self.lost(log, &topic, gap));
-            }
-            News::Raw { topic, event, time_us } => {
-                let Some(slot) = self.slot(&topic) else { return };
-                slot.write(|log| {
-                    if log.tail.is_some() {
-                        log.push(Item::Events(Events::raw(&topic, &event, time_us)));
-                    }
-                });
-            }
-            News::Appeared { topic, epoch } => self.appeared(&topic, epoch),
-            News::Clock { time_us } => self.clock_us.store(time_us, Ordering::Release),
-            News::Down { since_us } => {
-                self.state.send_modify(|state| state.down_since_us = Some(since_us));
-            }
-            News::Up => self.state.send_modify(|state| state.down_since_us = None),
         }
     }
 
-    fn slot(&self, topic: &Topic) -> Option<Arc<Slot>> {
-        self.topics.lock().slots.get(topic).cloned()
+    /// The news of one topic, in their order.
+    fn tell_topic(&self, topic: &Topic, news: Vec<News>) {
+        let Some(slot) = self.topics.lock().slots.get(topic).cloned() else { return };
+        let mut rings = Rings::default();
+        // Encoded before the log is locked again: only the pump writes to it.
+        let mut story = Story::after(slot.log.lock().chain());
+        for news in news {
+            match news {
+                News::Attached { at, .. } => {
+                    let (items, chain) = story.end(topic);
+                    let mut log = slot.log.lock();
+                    log.append(items, chain, &mut rings);
+                    log.begin(at, &mut rings);
+                    story = Story::after(log.chain());
+                    drop(log);
+                    slot.attach.send_modify(|attach| attach.begun = true);
+                }
+                News::Stored { batch, .. } => self.stored(&mut story, topic, batch),
+                News::Lost { gap, .. } => self.lost(&mut story, topic, gap),
+                News::Raw { event, time_us, .. } if story.chain.tail.is_some() => {
+                    story.push(topic, Item::Events(Events::raw(topic, &event, time_us)));
+                }
+                News::Raw { .. }
+                | News::Appeared { .. }
+                | News::Clock { .. }
+                | News::Down { .. }
+                | News::Up => (),
+            }
+        }
+        let (items, chain) = story.end(topic);
+        slot.log.lock().append(items, chain, &mut rings);
     }
 
-    fn stored(&self, log: &mut Log, topic: &Topic, batch: Batch) {
+    fn set_state(&self, change: impl FnOnce(&mut BackendState)) {
+        self.state.send_modify(change);
+        self.doorbells.ring_all();
+    }
+
+    fn stored(&self, story: &mut Story, topic: &Topic, batch: Batch) {
         // Before the chain begins, this belongs to an attachment that has ended.
-        let Some(tail) = log.tail else { return };
+        let Some(tail) = story.chain.tail else { return };
         let before = batch.before();
         let first_ever = tail.is_beginning() && before.sequence == 0;
         if first_ever {
-            log.born.truncate(1);
-            log.born.push(before.epoch);
+            story.chain.born = story.chain.born.again(before.epoch);
         }
         let batch = if before == tail || first_ever {
             batch
@@ -394,24 +440,22 @@ impl Shared {
                 rest
             } else {
                 let gap = Gap::between(tail, before, GapReason::EpochChanged);
-                log.push(Item::Gap(gap));
+                story.push(topic, Item::Gap(gap));
                 batch
             }
         };
-        log.tail = Some(batch.last());
-        for events in Events::of(topic, &batch) {
-            log.push(Item::Events(events));
-        }
+        story.chain.tail = Some(batch.last());
+        story.stored(topic, batch);
     }
 
-    fn lost(&self, log: &mut Log, topic: &Topic, mut gap: Gap) {
-        let Some(tail) = log.tail else { return };
+    fn lost(&self, story: &mut Story, topic: &Topic, mut gap: Gap) {
+        let Some(tail) = story.chain.tail else { return };
         if gap.after != tail {
             self.chain_broke(topic, tail, gap.after);
             gap = Gap { after: tail, missed: None, ..gap };
         }
-        log.tail = Some(gap.until);
-        log.push(Item::Gap(gap));
+        story.chain.tail = Some(gap.until);
+        story.push(topic, Item::Gap(gap));
     }
 
     /// Our bug, in the backend. Whoever follows gets a gap: it may be false, but it is not silent.
@@ -424,64 +468,54 @@ impl Shared {
         if topic.is_reserved() {
             return;
         }
+        let mut rings = Rings::default();
         for watcher in self.watchers.lock().iter() {
             if watcher.patterns.iter().any(|pattern| pattern.matches(topic)) {
-                watcher.doorbell.ring(|rung| {
-                    if rung.appeared.len() < APPEARED_MAX {
-                        rung.appeared.push_back((topic.clone(), epoch));
-                    } else {
-                        rung.overflowed = true;
-                    }
-                });
+                watcher.doorbell.ring(&mut rings, |rung| rung.appeared(topic, epoch));
             }
         }
     }
 }
 
-impl Slot {
-    /// Changes the log, and rings whoever waited for that, the lock released.
-    fn write(&self, change: impl FnOnce(&mut Log)) {
-        let waiting = {
-            let mut log = self.log.lock();
-            let before = log.next();
-            change(&mut log);
-            if log.next() == before { Vec::new() } else { std::mem::take(&mut log.waiting) }
-        };
-        for (doorbell, number) in waiting {
-            doorbell.ring(|rung| rung.topics.push(number));
-        }
-    }
+/// What is to be appended to a topic's log.
+struct Story {
+    chain: Chain,
+    items: Vec<Item>,
+    /// Batches of one epoch that follow each other: the next item.
+    batches: Vec<Batch>,
+    bytes: usize,
 }
 
-impl Log {
-    /// The index of the entry that will come next.
-    fn next(&self) -> u64 {
-        self.start + self.entries.len() as u64
+impl Story {
+    fn after(chain: Chain) -> Story {
+        Story { chain, items: Vec::new(), batches: Vec::new(), bytes: 0 }
     }
 
-    /// The chain begins at `at`. Where another chain was followed before, all have overflowed:
-    /// each reads what lies between.
-    fn begin(&mut self, at: Position) {
-        if self.tail.is_some_and(|tail| tail != at) {
-            self.start = self.next() + 1;
-            self.entries.clear();
-            self.bytes = 0;
-            self.born.clear();
+    fn stored(&mut self, topic: &Topic, batch: Batch) {
+        let bytes = batch.bytes();
+        let fits = self.bytes + bytes <= FRAME_BYTES_GOOD
+            && self.batches.last().is_none_or(|last| last.epoch == batch.epoch);
+        if !fits {
+            self.finish_item(topic);
         }
-        self.tail = Some(at);
+        self.bytes += bytes;
+        self.batches.push(batch);
     }
 
-    fn push(&mut self, item: Item) {
-        self.bytes += item.bytes();
-        self.entries.push_back(Arc::new(item));
-        // The newest stays, however large: it may be what everyone is waiting for.
-        while (self.bytes > LOG_BYTES_MAX || self.entries.len() > LOG_ENTRIES_MAX)
-            && self.entries.len() > 1
-        {
-            let oldest = self.entries.pop_front().expect("more than one");
-            self.bytes -= oldest.bytes();
-            self.start += 1;
-        }
+    fn push(&mut self, topic: &Topic, item: Item) {
+        self.finish_item(topic);
+        self.items.push(item);
+    }
+
+    fn finish_item(&mut self, topic: &Topic) {
+        self.items.extend(Events::of(topic, &self.batches).into_iter().map(Item::Events));
+        self.batches.clear();
+        self.bytes = 0;
+    }
+
+    fn end(mut self, topic: &Topic) -> (Vec<Item>, Chain) {
+        self.finish_item(topic);
+        (self.items, self.chain)
     }
 }
 
@@ -494,52 +528,32 @@ impl Member {
     pub fn rejoin(&mut self) -> Position {
         let log = self.slot.log.lock();
         self.cursor = log.next();
-        log.tail.expect("only members of a log that has begun are given out")
+        log.chain().tail.expect("only members of a log that has begun are given out")
     }
 
     pub fn tail(&self) -> Position {
-        self.slot.log.lock().tail.unwrap_or_default()
+        self.slot.log.lock().chain().tail.unwrap_or_default()
     }
 
-    /// Moves what comes next, at least one item and about `bytes`, to `items`.
-    pub fn take(&mut self, bytes: usize, items: &mut VecDeque<Arc<Item>>) -> Took {
+    /// What comes next: one item, of about `bytes` where there are many small ones.
+    pub fn take(&mut self, bytes: usize) -> Took {
         let mut log = self.slot.log.lock();
-        if self.cursor < log.start {
-            self.cursor = log.next();
-            // Of two births nobody could say which one a follower at the beginning has missed.
-            let born = if let [epoch] = log.born[..] { Some(epoch) } else { None };
-            return Took::Overflowed { place: log.tail.unwrap_or_default(), born };
-        }
-        let from = (self.cursor - log.start) as usize;
-        let mut taken = 0;
-        for item in log.entries.range(from..) {
-            taken += item.bytes();
-            items.push_back(item.clone());
-            self.cursor += 1;
-            if taken >= bytes {
-                break;
+        match log.take(&mut self.cursor, bytes) {
+            Found::Item(item) => Took::Item(item),
+            Found::Overflowed(chain) => {
+                Took::Overflowed { place: chain.tail.unwrap_or_default(), born: chain.born.only() }
+            }
+            Found::Nothing => {
+                log.wait(&self.doorbell, self.number);
+                Took::Waiting
             }
         }
-        if taken > 0 {
-            return Took::Items;
-        }
-        log.waiting.push((self.doorbell.clone(), self.number));
-        Took::Waiting
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        {
-            // Whoever follows a quiet topic and leaves must not wait in its log for ever.
-            let mut log = self.slot.log.lock();
-            let ours = |(doorbell, number): &(Arc<Doorbell>, usize)| {
-                *number == self.number && Arc::ptr_eq(doorbell, &self.doorbell)
-            };
-            if let Some(found) = log.waiting.iter().position(ours) {
-                log.waiting.swap_remove(found);
-            }
-        }
+        self.slot.log.lock().leave(&self.doorbell, self.number);
         let mut topics = self.shared.topics.lock();
         let members = self.slot.members.fetch_sub(1, Ordering::Relaxed);
         assert!(members > 0, "left topic {} more often than joined", self.slot.topic);
@@ -547,23 +561,6 @@ impl Drop for Member {
         if members == 1 && present.is_some_and(|present| Arc::ptr_eq(present, &self.slot)) {
             topics.empty.insert(self.slot.topic.clone(), Instant::now());
         }
-    }
-}
-
-impl Doorbell {
-    fn ring(&self, why: impl FnOnce(&mut Rung)) {
-        why(&mut self.rung.lock());
-        self.notify.notify_one();
-    }
-
-    /// Returns once it was rung since the last [`Doorbell::answer`]; sometimes without a reason.
-    /// Cancel safe.
-    pub async fn wait(&self) {
-        self.notify.notified().await;
-    }
-
-    pub fn answer(&self) -> Rung {
-        std::mem::take(&mut self.rung.lock())
     }
 }
 
