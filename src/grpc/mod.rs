@@ -181,6 +181,8 @@ async fn serve_connections(
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
         // Unless it is told, tonic tells hyper that there is no bound.
         .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
+        // Honest clients may leave all of their streams at once, before we have looked at one.
+        .http2_max_pending_accept_reset_streams(Some(CONNECTION_STREAMS_MAX as usize))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .add_service(health)
