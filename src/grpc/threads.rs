@@ -137,3 +137,44 @@ async fn hand_out(mut door: Door, mut ways: Vec<Way>) {
         ways.rotate_left(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::grpc::accept::Bounds;
+
+    #[tokio::test]
+    async fn each_connection_goes_to_the_thread_that_has_the_fewest() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (ways, mut threads): (Vec<_>, Vec<_>) = (0..3)
+            .map(|_| {
+                let (accepted, accepting) = mpsc::channel(ACCEPTED_MAX);
+                (Way { accepted, load: Arc::new(()) }, accepting)
+            })
+            .unzip();
+        let _handing = AbortOnDropHandle::new(tokio::spawn(hand_out(
+            Door::new(listener, Bounds::default()),
+            ways,
+        )));
+        let mut clients = Vec::new();
+        let mut held: Vec<Vec<Accepted>> = (0..3).map(|_| Vec::new()).collect();
+        for _ in 0..9 {
+            clients.push(TcpStream::connect(address).await.expect("connected"));
+        }
+        for (held, thread) in held.iter_mut().zip(&mut threads) {
+            for _ in 0..3 {
+                held.push(thread.recv().await.expect("a connection"));
+            }
+        }
+        // Two of one thread end: the next two are its own.
+        held[1].truncate(1);
+        for _ in 0..2 {
+            clients.push(TcpStream::connect(address).await.expect("connected"));
+            held[1].push(threads[1].recv().await.expect("a connection"));
+        }
+        assert!(threads.iter_mut().all(|thread| thread.try_recv().is_err()));
+    }
+}

@@ -46,7 +46,10 @@ pub(super) enum Next {
     Frame,
     Gap(Gap),
     CaughtUp,
-    Read,
+    /// A page of history.
+    Read {
+        after: Position,
+    },
     Nothing,
 }
 
@@ -114,7 +117,7 @@ impl Followed {
                         return Next::CaughtUp;
                     }
                 }
-                Stage::History(_) => return Next::Read,
+                Stage::History(replay) => return Next::Read { after: replay.at() },
                 Stage::Live => match self.member.take(FRAME_BYTES_GOOD) {
                     Took::Item(item) => {
                         if let Some(gap) = self.unpack(&item, lens) {

@@ -11,9 +11,10 @@
 mod begin;
 mod follow;
 mod request;
+mod work;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
@@ -22,11 +23,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt, StreamExt, TryStreamExt,
-    future::BoxFuture,
-    stream::{self, FuturesUnordered},
-};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     task::coop::consume_budget,
@@ -37,17 +34,18 @@ use uuid::Uuid;
 pub use self::request::Subscribe;
 use self::{
     begin::{Until, Wanted, begin, choose},
-    follow::{Followed, Next, Stage},
+    follow::{Followed, Next},
+    work::{Done, Work},
 };
 use crate::{
-    backend::{BackendError, Page},
+    backend::BackendError,
     event::timestamp_us,
     frame::Frame,
     hub::{BackendState, Doorbell, Hub, Member, Ringer, Rung, Watch},
     lens::Lens,
     limits::{
         FRAME_BYTES_GOOD, GO_AWAY_GRACE, HEARTBEAT_INTERVAL, HEARTBEAT_POSITIONS_MAX, JOINS_MAX,
-        READS_MAX, SUBSCRIPTION_TOPICS_MAX, TURN_BYTES,
+        SUBSCRIPTION_TOPICS_MAX, TURN_BYTES,
     },
     position::{Gap, GapReason, Position},
     proto::{self, subscribe_response::Control},
@@ -99,11 +97,13 @@ pub struct Drain {
 
 /// A stream of frames. Dropping it ends it.
 pub struct Subscription {
-    id: String,
+    id: Uuid,
     hub: Hub,
     request: Arc<Subscribe>,
     lens: Arc<Lens>,
     has_patterns: bool,
+    /// Whether the request asked for something from before the call.
+    has_history: bool,
     heartbeat_interval: Duration,
     doorbell: Arc<Doorbell>,
     rung: Rung,
@@ -112,19 +112,15 @@ pub struct Subscription {
 
     /// By the number under which each was joined; none while it is being joined.
     followed: Vec<Option<Followed>>,
+    /// Kept where topics may appear.
     numbers: HashMap<Topic, usize>,
     /// Topics that may have something to deliver, each once.
     turns: VecDeque<usize>,
     /// What the first of them may still send before the next one's turn, in bytes.
     turn_left: usize,
 
-    work: FuturesUnordered<BoxFuture<'static, Done>>,
-    to_read: VecDeque<usize>,
-    reading: usize,
-    to_join: VecDeque<(Topic, usize, Position)>,
-    joining: usize,
-    to_list: bool,
-    listing: bool,
+    /// None while there is none.
+    work: Option<Box<Work>>,
 
     /// Frames that go out before any event.
     controls: VecDeque<Control>,
@@ -150,20 +146,13 @@ pub struct Subscription {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Work that went on beside the stream.
-enum Done {
-    Page(usize, Result<Page, BackendError>),
-    Joined(usize, Position, Result<(Member, Position), BackendError>),
-    Listed(Result<Vec<Topic>, BackendError>),
-}
-
 impl Subscription {
     /// Returns when every topic named, and every topic that exists and matches a pattern, is
     /// followed: what is published from then on is delivered.
     pub async fn open(
         hub: Hub,
         terms: Terms,
-        request: Subscribe,
+        mut request: Subscribe,
     ) -> Result<Subscription, SubscribeError> {
         // Hung up before the state is read: what changes afterwards rings it.
         let doorbell = hub.doorbell(terms.ringer);
@@ -197,10 +186,13 @@ impl Subscription {
         let now = Instant::now();
         let heartbeat_interval = request.heartbeat_interval.unwrap_or(HEARTBEAT_INTERVAL);
         let mut subscription = Subscription {
-            id: Uuid::now_v7().to_string(),
+            id: Uuid::now_v7(),
             has_patterns: !request.patterns().is_empty(),
-            lens: hub.lenses().shared(Lens { filter: request.filter.clone(), view: request.view }),
-            request: Arc::new(request),
+            has_history: request.start.is_some() || !request.resume.is_empty(),
+            lens: hub
+                .lenses()
+                .shared(Lens { filter: std::mem::take(&mut request.filter), view: request.view }),
+            request: Arc::new(Subscribe { resume: BTreeMap::new(), ..request }),
             heartbeat_interval,
             doorbell,
             rung: Rung::default(),
@@ -210,13 +202,7 @@ impl Subscription {
             numbers: HashMap::new(),
             turns: VecDeque::new(),
             turn_left: TURN_BYTES,
-            work: FuturesUnordered::new(),
-            to_read: VecDeque::new(),
-            reading: 0,
-            to_join: VecDeque::new(),
-            joining: 0,
-            to_list: false,
-            listing: false,
+            work: None,
             controls: VecDeque::new(),
             behind: topics.len(),
             state,
@@ -239,7 +225,9 @@ impl Subscription {
             let mut followed = Followed::new(member, at, place);
             followed.is_behind = true;
             followed.untold = number >= literals;
-            subscription.numbers.insert(topics[number].0.clone(), number);
+            if subscription.has_patterns {
+                subscription.numbers.insert(topics[number].0.clone(), number);
+            }
             subscription.followed[number] = Some(followed);
         }
         for number in 0..topics.len() {
@@ -249,8 +237,8 @@ impl Subscription {
         Ok(subscription)
     }
 
-    pub fn id(&self) -> &str {
-        &self.id
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 
     /// The next frame; none when the stream has ended. Cancel safe.
@@ -293,7 +281,7 @@ impl Subscription {
         let clock_us = self.hub.clock_us();
         self.answer();
         while self.poll_work(cx) {}
-        if self.to_join.is_empty() && self.joining == 0 && !self.to_list && !self.listing {
+        if self.work.as_ref().is_none_or(|work| !work.is_looking_for_topics()) {
             // Also where it went back: the earlier time promises less.
             self.known_us = clock_us;
         }
@@ -303,6 +291,10 @@ impl Subscription {
         }
         let frame = loop {
             if let Some(control) = self.controls.pop_front() {
+                if self.controls.is_empty() {
+                    // Controls are rare, and room for some would be kept as long as the stream.
+                    self.controls.shrink_to_fit();
+                }
                 break Some(Frame::control(control));
             }
             if self.failed.is_some() {
@@ -313,7 +305,9 @@ impl Subscription {
                 break events;
             }
         };
-        self.start_work();
+        if let Some(work) = &mut self.work {
+            work.start(&self.hub, &self.doorbell);
+        }
         if frame.is_some() {
             self.last_frame = now;
         }
@@ -322,10 +316,11 @@ impl Subscription {
 
     /// Takes up work that is done, if some is.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.work.is_empty() {
-            return false;
+        let Some(work) = &mut self.work else { return false };
+        let Poll::Ready(done) = work.poll_done(cx) else { return false };
+        if work.is_over() {
+            self.work = None;
         }
-        let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) else { return false };
         self.take_up(done);
         true
     }
@@ -359,7 +354,9 @@ impl Subscription {
             // everything lies in no epoch, so reading from there tells of a gap.
             self.appeared(topic, Position::new(epoch, 0));
         }
-        self.to_list |= std::mem::take(&mut rung.overflowed);
+        if std::mem::take(&mut rung.overflowed) {
+            self.work().list();
+        }
         if std::mem::take(&mut rung.changed) {
             self.look_at = Instant::now();
         }
@@ -377,7 +374,11 @@ impl Subscription {
         let number = self.followed.len();
         self.followed.push(None);
         self.numbers.insert(topic.clone(), number);
-        self.to_join.push_back((topic, number, from));
+        self.work().join(topic, number, from);
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
     }
 
     fn look_around(&mut self, now: Instant) {
@@ -415,77 +416,31 @@ impl Subscription {
 
     fn take_up(&mut self, done: Done) {
         match done {
-            Done::Page(number, page) => {
-                self.reading -= 1;
-                match page {
-                    Ok(page) => {
-                        self.followed_mut(number).read(page);
-                        self.give_turn(number);
-                    }
-                    Err(error) => self.fail(error.into()),
+            Done::Page(number, page) => match page {
+                Ok(page) => {
+                    self.followed_mut(number).read(page);
+                    self.give_turn(number);
                 }
-            }
-            Done::Joined(number, from, joined) => {
-                self.joining -= 1;
-                match joined {
-                    Ok((member, place)) => {
-                        let mut followed = Followed::new(member, from, place);
-                        followed.untold = true;
-                        self.followed[number] = Some(followed);
-                        self.give_turn(number);
-                    }
-                    Err(error) => self.fail(error.into()),
+                Err(error) => self.fail(error.into()),
+            },
+            Done::Joined(number, from, joined) => match joined {
+                Ok((member, place)) => {
+                    let mut followed = Followed::new(member, from, place);
+                    followed.untold = true;
+                    self.followed[number] = Some(followed);
+                    self.give_turn(number);
                 }
-            }
-            Done::Listed(topics) => {
-                self.listing = false;
-                match topics {
-                    Ok(topics) => {
-                        let request = self.request.clone();
-                        for topic in topics.into_iter().filter(|topic| request.matches(topic)) {
-                            self.appeared(topic, Position::BEGINNING);
-                        }
+                Err(error) => self.fail(error.into()),
+            },
+            Done::Listed(topics) => match topics {
+                Ok(topics) => {
+                    let request = self.request.clone();
+                    for topic in topics.into_iter().filter(|topic| request.matches(topic)) {
+                        self.appeared(topic, Position::BEGINNING);
                     }
-                    Err(error) => self.fail(error.into()),
                 }
-            }
-        }
-    }
-
-    fn start_work(&mut self) {
-        while self.reading < READS_MAX
-            && let Some(number) = self.to_read.pop_front()
-        {
-            self.reading += 1;
-            let followed = self.followed_mut(number);
-            let Stage::History(replay) = &followed.stage else { continue };
-            let (topic, after) = (followed.member.topic().clone(), replay.at());
-            let backend = self.hub.backend().clone();
-            let read = persist(move || {
-                let (backend, topic) = (backend.clone(), topic.clone());
-                async move { backend.read(&topic, after).await }
-            });
-            self.work.push(read.map(move |page| Done::Page(number, page)).boxed());
-        }
-        while self.joining < JOINS_MAX
-            && let Some((topic, number, from)) = self.to_join.pop_front()
-        {
-            self.joining += 1;
-            let (hub, doorbell) = (self.hub.clone(), self.doorbell.clone());
-            let join = persist(move || {
-                let (hub, topic, doorbell) = (hub.clone(), topic.clone(), doorbell.clone());
-                async move { hub.join(&topic, doorbell, number).await }
-            });
-            self.work.push(join.map(move |joined| Done::Joined(number, from, joined)).boxed());
-        }
-        if self.to_list && !self.listing {
-            (self.to_list, self.listing) = (false, true);
-            let backend = self.hub.backend().clone();
-            let list = persist(move || {
-                let backend = backend.clone();
-                async move { backend.watch_topics().await }
-            });
-            self.work.push(list.map(Done::Listed).boxed());
+                Err(error) => self.fail(error.into()),
+            },
         }
     }
 
@@ -542,13 +497,14 @@ impl Subscription {
                 }
                 Next::CaughtUp => {
                     self.behind -= 1;
-                    if self.behind == 0 && self.asked_for_history() {
+                    if self.behind == 0 && self.has_history {
                         self.controls.push_back(Control::CaughtUp(proto::CaughtUp {}));
                         break;
                     }
                 }
-                Next::Read => {
-                    self.to_read.push_back(number);
+                Next::Read { after } => {
+                    let topic = followed.member.topic().clone();
+                    self.work().read(number, topic, after);
                     self.end_turn();
                 }
                 Next::Nothing => self.end_turn(),
@@ -563,17 +519,13 @@ impl Subscription {
         self.turn_left = TURN_BYTES;
     }
 
-    fn asked_for_history(&self) -> bool {
-        self.request.start.is_some() || !self.request.resume.is_empty()
-    }
-
     // ---- controls
 
     fn opened(&mut self, broker_id: &str, literals: usize) {
         let positions = self.followed[..literals].iter().flatten();
         let positions = positions.map(|followed| told(followed.member.topic(), followed.at));
         self.controls.push_back(Control::Opened(proto::Opened {
-            subscription_id: self.id.clone(),
+            subscription_id: self.id.to_string(),
             broker_id: broker_id.to_owned(),
             positions: positions.collect(),
             heartbeat_interval: Some(duration(self.heartbeat_interval)),
@@ -583,7 +535,7 @@ impl Subscription {
             // heartbeat could not come back to them otherwise.
             self.heartbeat();
         }
-        if self.behind == 0 && self.asked_for_history() {
+        if self.behind == 0 && self.has_history {
             self.controls.push_back(Control::CaughtUp(proto::CaughtUp {}));
         }
     }
@@ -636,31 +588,6 @@ impl Subscription {
     }
 }
 
-/// Tries again until the backend answers. What it refuses it would refuse again.
-async fn persist<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, BackendError>
-where
-    F: Future<Output = Result<T, BackendError>>,
-{
-    const DELAY_MAX: Duration = Duration::from_secs(1);
-    let mut delay = Duration::from_millis(50);
-    loop {
-        match attempt().await {
-            Ok(answer) => return Ok(answer),
-            Err(error @ BackendError::Refused { .. }) => return Err(error),
-            Err(
-                BackendError::Unavailable { .. }
-                | BackendError::Failover { .. }
-                | BackendError::Full { .. }
-                | BackendError::Overloaded { .. }
-                | BackendError::Timeout { .. }
-                | BackendError::OutcomeUnknown { .. },
-            ) => (),
-        }
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(DELAY_MAX);
-    }
-}
-
 /// Give or take a tenth, so that streams that began together do not end together.
 fn jittered(age: Duration) -> Duration {
     let random = Uuid::now_v7().as_u64_pair().1 % 2001;
@@ -697,7 +624,7 @@ impl fmt::Debug for Subscription {
         f.debug_struct("Subscription")
             .field("id", &self.id)
             .field("client_name", &self.request.client_name)
-            .field("topics", &self.numbers.len())
+            .field("topics", &self.followed.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,14 @@
 //! The broker as clients meet it: over TCP.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tidings::{
-    grpc::client::{AdminClient, BrokerClient},
+    grpc::{
+        Serving,
+        client::{AdminClient, BrokerClient},
+    },
     proto::{self, subscribe_response::Control},
 };
 use tokio::time::Instant;
@@ -13,7 +16,9 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
+    eventually,
     in_process::{event, in_memory, publish_each, request},
+    process::PATIENCE,
     raw::{Answer, Raw},
     served::{Served, reason},
 };
@@ -198,4 +203,61 @@ async fn stopping_says_goodbye_and_ends_even_with_a_client_that_never_reads() {
     served.done.await.expect("served to the end");
     assert!(asked_at.elapsed() < Duration::from_secs(8), "{:?}", asked_at.elapsed());
     drop(unread);
+}
+
+/// Three threads, and so many streams, each on a connection of its own.
+async fn on_three_threads(
+    streams: usize,
+    grace: Duration,
+) -> (tidings::broker::Broker, Served, Vec<tonic::Streaming<proto::SubscribeResponse>>) {
+    let broker = in_memory();
+    let serving = Serving { grace, threads: NonZeroUsize::new(3), ..Serving::default() };
+    let served = Served::start_as(broker.clone(), serving).await;
+    let mut opened = Vec::new();
+    for _ in 0..streams {
+        let mut client = BrokerClient::new(served.channel().await);
+        let mut stream = client.subscribe(request(&["orders"])).await.expect("opened").into_inner();
+        assert!(matches!(control(&mut stream).await, Control::Opened(_)));
+        opened.push(stream);
+    }
+    (broker, served, opened)
+}
+
+#[tokio::test]
+async fn streams_on_all_threads_hear_everything_in_one_order() {
+    let (broker, _served, mut streams) = on_three_threads(7, Duration::ZERO).await;
+    publish_each(&broker, "orders", 1..=200).await;
+    for stream in &mut streams {
+        let mut heard: Vec<u64> = Vec::new();
+        while heard.len() < 200 {
+            let frame = stream.message().await.expect("no error").expect("a frame");
+            heard.extend(
+                frame.events.into_iter().map(|event| event.id.parse::<u64>().expect("a number")),
+            );
+        }
+        assert!(heard.into_iter().eq(1..=200_u64));
+    }
+}
+
+#[tokio::test]
+async fn streams_on_all_threads_are_told_that_the_server_stops_and_it_ends() {
+    let (broker, served, mut streams) = on_three_threads(7, Duration::from_secs(60)).await;
+    served.stop.send(()).expect("it serves");
+    for mut stream in streams.drain(..) {
+        while !matches!(control(&mut stream).await, Control::GoAway(_)) {}
+    }
+    served.done.await.expect("ended, long before the grace is over, as nobody is left");
+    assert_eq!(broker.streams(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_cuts_its_connections_on_all_threads() {
+    let (broker, served, mut streams) = on_three_threads(7, Duration::ZERO).await;
+    served.done.abort();
+    for stream in &mut streams {
+        while let Ok(frame) = stream.message().await {
+            assert!(frame.is_some_and(|frame| frame.events.is_empty()), "nothing was published");
+        }
+    }
+    eventually("no stream is left", PATIENCE, async || broker.streams() == 0).await;
 }

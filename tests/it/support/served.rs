@@ -18,14 +18,16 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(broker: Broker, grace: Duration) -> Served {
+        Served::start_as(broker, Serving { grace, ..Serving::default() }).await
+    }
+
+    pub(crate) async fn start_as(broker: Broker, serving: Serving) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(async move {
             let stop = async { stopped.await.unwrap_or_default() };
-            serve(broker, listener, Serving { grace, ..Serving::default() }, stop)
-                .await
-                .expect("served");
+            serve(broker, listener, serving, stop).await.expect("served");
         });
         Served { address, stop, done }
     }
