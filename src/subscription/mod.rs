@@ -132,8 +132,9 @@ pub struct Subscription {
     drain: watch::Receiver<Option<Drain>>,
     draining: bool,
     max_age_at: Option<Instant>,
-    ending: Option<(Instant, SubscribeError)>,
-    failed: Option<SubscribeError>,
+    // Boxed: they are large, and most streams have neither.
+    ending: Option<Box<(Instant, SubscribeError)>>,
+    failed: Option<Box<SubscribeError>>,
     ended: bool,
 
     /// Every topic that appeared before this time is followed.
@@ -262,7 +263,7 @@ impl Subscription {
             }
             if let Some(error) = self.failed.take() {
                 self.ended = true;
-                return Poll::Ready(Some(Err(error)));
+                return Poll::Ready(Some(Err(*error)));
             }
             if self.request.stop_at_end && self.behind == 0 {
                 self.ended = true;
@@ -337,7 +338,7 @@ impl Subscription {
     }
 
     fn next_look(&self) -> Instant {
-        let ending = self.ending.as_ref().map(|(at, _)| *at);
+        let ending = self.ending.as_ref().map(|ending| ending.0);
         [ending, self.max_age_at].into_iter().flatten().fold(self.heartbeat_at(), Instant::min)
     }
 
@@ -404,14 +405,14 @@ impl Subscription {
             _ if down_changed || self.heartbeat_at() <= now => self.heartbeat(),
             _ => (),
         }
-        if let Some((_, error)) = self.ending.take_if(|(at, _)| *at <= now) {
-            self.fail(error);
+        if let Some(ending) = self.ending.take_if(|ending| ending.0 <= now) {
+            self.fail(ending.1);
         }
         self.look_at = self.next_look();
     }
 
     fn fail(&mut self, error: SubscribeError) {
-        self.failed.get_or_insert(error);
+        self.failed.get_or_insert_with(|| Box::new(error));
     }
 
     fn take_up(&mut self, done: Done) {
@@ -582,8 +583,8 @@ impl Subscription {
             grace: Some(duration(grace)),
             reason: why.into(),
         }));
-        if self.ending.as_ref().is_none_or(|(at, _)| until < *at) {
-            self.ending = Some((until, error));
+        if self.ending.as_ref().is_none_or(|ending| until < ending.0) {
+            self.ending = Some(Box::new((until, error)));
         }
     }
 }
