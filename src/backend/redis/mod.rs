@@ -309,7 +309,7 @@ async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, 
     let body = batch::body(broker_id, "", &topic, &[], [&event, &event].into_iter());
     let publishing = Publishing {
         epoch: last.epoch,
-        version: &opened.version,
+        version: opened.version,
         history,
         count: 2,
         body: &body,
