@@ -135,15 +135,15 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B11: channels know no databases",
         file: LISTENER,
-        with: "if heard.deployment != *self.session.deployment() || !heard.is_of(topic) {",
+        with: "if heard.deployment != self.session.deployment().as_bytes() || !heard.is_of(topic) {",
         without: "if !heard.is_of(topic) {",
         test: "hostile_redis::forged_bytes_on_a_topics_channel_move_nobody",
     },
     Remedy {
         against: "B11: a batch of another topic",
         file: LISTENER,
-        with: "if heard.deployment != *self.session.deployment() || !heard.is_of(topic) {",
-        without: "if heard.deployment != *self.session.deployment() {",
+        with: "if heard.deployment != self.session.deployment().as_bytes() || !heard.is_of(topic) {",
+        without: "if heard.deployment != self.session.deployment().as_bytes() {",
         test: "hostile_redis::forged_bytes_on_a_topics_channel_move_nobody",
     },
     Remedy {
