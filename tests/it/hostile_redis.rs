@@ -362,8 +362,7 @@ async fn plant(server: &RedisServer, at: Position, counted: u64, fields: &[(&str
     }
     let planted = server.raw_command(&words).await;
     assert!(matches!(planted, Ok(Reply::Text(_))), "{planted:?}");
-    let last = (at.sequence + counted - 1).to_string();
-    server.command(&["HSET", HASH, "last", &last]).await;
+    server.set_at(HASH, "last", at.sequence + counted - 1).await;
 }
 
 fn body(events: &[proto::Event]) -> Vec<u8> {

@@ -11,13 +11,10 @@ use tidings::{
 };
 use tokio::time::timeout;
 
-use crate::{
-    hostile_redis::text,
-    support::{
-        backend::{Broker, PATIENCE, Told, bridged, event, gaps, id_of, ids, live, orders},
-        in_process::topic,
-        redis::{Persistence, RedisServer, Reply},
-    },
+use crate::support::{
+    backend::{Broker, PATIENCE, Told, bridged, event, gaps, id_of, ids, live, orders},
+    in_process::topic,
+    redis::{AT, Persistence, RedisServer, Reply},
 };
 
 const DEPLOYMENT: &str = "td:_tidings.deployment";
@@ -84,33 +81,63 @@ const NO_NUMBERS: [&str; 17] = [
     "99999999999999999999999",
 ];
 
+/// What is none of ours, in place of where a topic is: too short, too long, not the numbers.
+const NO_PLACES: [&str; 5] = [
+    "",
+    "x",
+    "1 1 1 1 1 1",
+    "12345678123456781234567812345678123456781234567",
+    "1234567812345678123456781234567812345678123456789",
+];
+/// Lua could not count with them.
+const TOO_LARGE: [u64; 4] = [1 << 53, i64::MAX as u64, 1 << 63, u64::MAX];
+
+/// What somebody did to a topic's hash.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Damage {
+    Without(&'static str),
+    Text(&'static str, &'static str),
+    /// Of those that say where the topic is.
+    Number(&'static str, u64),
+}
+
+impl Damage {
+    async fn inflict(self, server: &RedisServer, topic: &Topic) {
+        let hash = hash(topic);
+        match self {
+            Damage::Without(field) => drop(server.command(&["HDEL", &hash, field]).await),
+            Damage::Text(field, text) => {
+                server.command(&["HSET", &hash, field, text]).await;
+            }
+            Damage::Number(name, number) => server.set_at(&hash, name, number).await,
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_topic_heals_at_the_next_publish_and_announces_a_gap() {
     let server = RedisServer::start(Persistence::None).await;
     let mut broker = Broker::open(&server, "a").await;
     broker.attach(&other(), &bridged(BridgeMode::Off)).await;
     let there = Broker::open(&server, "b").await;
-    let mut cases: Vec<(&str, Option<&str>)> = Vec::new();
-    for field in [
-        "epoch", "last", "clock", "version", "history", "replid", "lives", "mode", "grown",
-        "widest",
-    ] {
-        cases.push((field, None));
+    let mut cases: Vec<Damage> = Vec::new();
+    for field in ["at", "history", "bytes", "replid", "lives", "mode"] {
+        cases.push(Damage::Without(field));
     }
-    for field in ["epoch", "last", "clock", "version", "history", "grown", "widest"] {
-        cases.extend(NO_NUMBERS.map(|value| (field, Some(value))));
+    cases.extend(NO_NUMBERS.map(|value| Damage::Text("history", value)));
+    cases.extend(NO_NUMBERS.map(|value| Damage::Text("bytes", value)));
+    cases.extend(NO_PLACES.map(|value| Damage::Text("at", value)));
+    for name in AT {
+        cases.extend(TOO_LARGE.map(|number| Damage::Number(name, number)));
     }
-    cases.push(("epoch", Some("0")));
-    cases.push(("replid", Some("nobody")));
-    cases.push(("lives", Some("a b c d e f g")));
-    for (round, (field, value)) in cases.into_iter().enumerate() {
+    cases.push(Damage::Number("epoch", 0));
+    cases.push(Damage::Text("replid", "nobody"));
+    cases.push(Damage::Text("lives", "a b c d e f g"));
+    for (round, damage) in cases.into_iter().enumerate() {
         let damaged = topic(&format!("damaged.{round}"));
-        let what = format!("{field} {value:?}");
+        let what = format!("{damage:?}");
         one_of_each(&server, &mut broker, &damaged).await;
-        match value {
-            Some(value) => server.command(&["HSET", &hash(&damaged), field, value]).await,
-            None => server.command(&["HDEL", &hash(&damaged), field]).await,
-        };
+        damage.inflict(&server, &damaged).await;
         // By who has it open, and by who has not.
         let publisher = if round % 2 == 0 { &broker } else { &there };
         let settings = live();
@@ -118,8 +145,8 @@ async fn a_damaged_topic_heals_at_the_next_publish_and_announces_a_gap() {
         let answer = timeout(MOMENT, publishing).await.expect("no hang");
         let appended = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
         let told = broker.told_until_event("2").await;
-        // Without its epoch it is a topic that was deleted, of which all was heard.
-        let gone = (field, value) == ("epoch", None);
+        // Without its place it is a topic that was deleted, of which all was heard.
+        let gone = damage == Damage::Without("at");
         let announced = !gaps(&told).is_empty();
         assert!(appended.first.sequence == 2 || announced || gone, "{what}: {told:?}");
         assert_eq!(ids(&told), ["2"], "{what}");
@@ -134,29 +161,28 @@ async fn a_damaged_topic_that_nobody_publishes_to_is_read_all_the_same() {
     let mut broker = Broker::open(&server, "a").await;
     broker.attach(&other(), &bridged(BridgeMode::Off)).await;
     let there = Broker::open(&server, "b").await;
-    let mut round = 0;
-    for field in ["epoch", "last", "clock"] {
-        for value in NO_NUMBERS {
-            round += 1;
-            let damaged = topic(&format!("damaged.{round}"));
-            let what = format!("{field} {value:?}");
-            let at = there.append(&damaged, "1").await.first;
-            broker.attach(&damaged, &bridged(BridgeMode::Off)).await;
-            server.command(&["HSET", &hash(&damaged), field, value]).await;
-            let page = timeout(MOMENT, broker.redis.read(&damaged, at)).await.expect("no hang");
-            page.unwrap_or_else(|error| panic!("{what}: {error}"));
-            server.command(&["HSET", &hash(&damaged), field, value]).await;
-            for start in [Start::Now, Start::Earliest, Start::Last(3), Start::Time(1)] {
-                let found =
-                    timeout(MOMENT, broker.redis.seek(&damaged, start)).await.expect("no hang");
-                found.unwrap_or_else(|error| panic!("{what} {start:?}: {error}"));
-            }
-            server.command(&["HSET", &hash(&damaged), field, value]).await;
-            let checked = timeout(MOMENT, broker.redis.check(&damaged)).await.expect("no hang");
-            checked.unwrap_or_else(|error| panic!("{what}: {error}"));
-            others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
-            broker.held.pop();
+    let mut cases: Vec<Damage> = NO_PLACES.map(|value| Damage::Text("at", value)).into();
+    for name in AT {
+        cases.extend(TOO_LARGE.map(|number| Damage::Number(name, number)));
+    }
+    for (round, damage) in cases.into_iter().enumerate() {
+        let damaged = topic(&format!("damaged.{round}"));
+        let what = format!("{damage:?}");
+        let at = there.append(&damaged, "1").await.first;
+        broker.attach(&damaged, &bridged(BridgeMode::Off)).await;
+        damage.inflict(&server, &damaged).await;
+        let page = timeout(MOMENT, broker.redis.read(&damaged, at)).await.expect("no hang");
+        page.unwrap_or_else(|error| panic!("{what}: {error}"));
+        damage.inflict(&server, &damaged).await;
+        for start in [Start::Now, Start::Earliest, Start::Last(3), Start::Time(1)] {
+            let found = timeout(MOMENT, broker.redis.seek(&damaged, start)).await.expect("no hang");
+            found.unwrap_or_else(|error| panic!("{what} {start:?}: {error}"));
         }
+        damage.inflict(&server, &damaged).await;
+        let checked = timeout(MOMENT, broker.redis.check(&damaged)).await.expect("no hang");
+        checked.unwrap_or_else(|error| panic!("{what}: {error}"));
+        others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
+        broker.held.pop();
     }
 }
 
@@ -173,7 +199,7 @@ async fn a_topic_kept_in_a_way_that_this_broker_does_not_know_is_refused_and_lef
         says_what_to_do(&answer.expect_err("refused"), "td:{orders}:m");
         let answer = broker.redis.attach(&orders(), &live()).await;
         says_what_to_do(&answer.expect_err("refused"), "td:{orders}:m");
-        assert_eq!(text(&server, &["HGET", &hash(&orders()), "last"]).await, "1");
+        assert_eq!(server.at(&hash(&orders()), "last").await, 1);
         others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
     }
     server.command(&["HSET", &hash(&orders()), "mode", "live"]).await;

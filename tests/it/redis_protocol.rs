@@ -32,7 +32,7 @@ async fn set_back(server: &RedisServer, last: Position, gone: &[u64]) {
         server.command(&["XDEL", STREAM, &format!("{}-{sequence}", last.epoch)]).await;
     }
     server.command(&["XSETID", STREAM, &format!("{}-{}", last.epoch, last.sequence)]).await;
-    server.command(&["HSET", HASH, "last", &last.sequence.to_string()]).await;
+    server.set_at(HASH, "last", last.sequence).await;
 }
 
 /// Until the broker has just asked Redis who it is: it does so again only a while later.
@@ -80,18 +80,21 @@ async fn an_epoch_below_ours_is_another_history_and_is_followed() {
     let ours = broker.append(&orders(), "1").await.first.epoch;
     broker.told_until_event("1").await;
     // Another broker, behind a clock that was set back, began the topic again.
-    let lower = (ours - 1_000_000).to_string();
+    let lower = ours - 1_000_000;
     let Reply::Text(replid) = server.command(&["HGET", HASH, "replid"]).await else {
         panic!("no replication id")
     };
     server.del(&[HASH, STREAM]).await;
     server.command(&["XADD", STREAM, &format!("{lower}-0"), "why", "created", "t", "1"]).await;
-    let hash = ["epoch", &lower, "last", "0", "clock", "1", "replid", &replid];
-    let more = ["mode", "live", "history", "1000", "version", "1", "lives", ""];
+    let hash = ["at", &"\0".repeat(48), "replid", &replid];
+    let more = ["mode", "live", "history", "1000", "lives", ""];
     server.command(&[&["HSET", HASH][..], &hash, &more].concat()).await;
+    for (name, number) in [("epoch", lower), ("version", 1), ("clock", 1)] {
+        server.set_at(HASH, name, number).await;
+    }
     let other = Broker::open(&server, "b").await;
     let appended = other.append(&orders(), "2").await;
-    assert_eq!(appended.first.epoch.to_string(), lower, "the other broker knows nothing of ours");
+    assert_eq!(appended.first.epoch, lower, "the other broker knows nothing of ours");
     // At once: what is heard is believed, before any comparison finds it.
     let told = tokio::time::timeout(MOMENT, broker.told_until_event("2")).await.expect("at once");
     // Nothing was heard of its beginning: it has to be announced.
@@ -103,12 +106,13 @@ async fn a_publisher_with_a_stale_view_opens_the_topic_again() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
     let first = broker.append(&orders(), "1").await;
-    server.command(&["HINCRBY", HASH, "version", "1"]).await;
+    let version = server.at(HASH, "version").await;
+    server.set_at(HASH, "version", version + 1).await;
     let second = broker.append(&orders(), "2").await;
     assert_eq!(second.first, Position::new(first.first.epoch, 2));
     // Redis was set back to an epoch below the one that the publisher has opened.
-    let below = (first.first.epoch - 1).to_string();
-    server.command(&["HSET", HASH, "epoch", &below]).await;
+    let below = first.first.epoch - 1;
+    server.set_at(HASH, "epoch", below).await;
     let third = broker.append(&orders(), "3").await;
     assert!(third.first.epoch > first.first.epoch, "went on in an epoch that is gone: {third:?}");
 }
@@ -458,7 +462,7 @@ async fn hostile_entries_in_the_stream_are_a_gap_and_never_more() {
         let id = format!("{epoch}-{sequence}");
         server.command(&[&["XADD", STREAM, &id][..], &fields].concat()).await;
     }
-    server.command(&["HSET", HASH, "last", "3"]).await;
+    server.set_at(HASH, "last", 3).await;
     broker.append(&orders(), "4").await;
     let told = broker.told_until_event("4").await;
     let missed: u64 = gaps(&told).iter().filter_map(|gap| gap.missed).sum();

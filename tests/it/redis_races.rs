@@ -154,7 +154,7 @@ async fn a_seek_passes_over_entries_that_are_not_ours() {
         let id = format!("{epoch}-{sequence}");
         server.command(&[&["XADD", STREAM, &id][..], &fields].concat()).await;
     }
-    server.command(&["HSET", HASH, "last", "4"]).await;
+    server.set_at(HASH, "last", 4).await;
     broker.append(&orders(), "5").await;
     let hour = Start::Ago(Duration::from_secs(3600));
     for start in [Start::Now, Start::Earliest, Start::Last(2), Start::Time(5), hour] {
@@ -190,7 +190,7 @@ async fn a_name_that_redis_had_before_last_proves_nothing() {
     let epoch = before.first.epoch;
     server.command(&["XDEL", STREAM, &format!("{epoch}-2")]).await;
     server.command(&["XSETID", STREAM, &format!("{epoch}-1")]).await;
-    server.command(&["HSET", HASH, "last", "1"]).await;
+    server.set_at(HASH, "last", 1).await;
     drop(broker.redis.append(&orders(), &live(), vec![event("3")]).await);
     let second = Broker::open(&server, "c").await;
     let after = second.append(&orders(), "4").await;
@@ -206,9 +206,11 @@ async fn a_replica_that_took_over_with_less_is_another_history() {
     assert!(replica.in_sync().await);
     let before = Broker::open(&primary, "a").await;
     let epoch = before.append(&orders(), "1").await.first.epoch;
-    let replicated = async || replica.command(&["HGET", HASH, "last"]).await;
-    let one = Reply::Text("1".into());
-    eventually("the replica has it", PATIENCE, || async { replicated().await == one }).await;
+    let at = async || replica.command(&["HGET", HASH, "at"]).await;
+    eventually("the replica has it", PATIENCE, || async {
+        at().await != Reply::Nil && replica.at(HASH, "last").await == 1
+    })
+    .await;
     replica.replicaof(None).await;
     before.append(&orders(), "2").await;
     before.redis.close().await;
@@ -392,7 +394,9 @@ async fn a_last_event_that_was_not_heard_is_found_by_comparing() {
     // Stored, and on its way lost.
     let store = "local x = redis.call('XRANGE', KEYS[2], '-', '+') local f = x[#x][2] \
                  redis.call('XADD', KEYS[2], ARGV[1] .. '-2', unpack(f)) \
-                 return redis.call('HSET', KEYS[1], 'last', '2')";
+                 local at = redis.call('HGET', KEYS[1], 'at') \
+                 at = string.sub(at, 1, 16) .. struct.pack('<I8', 2) .. string.sub(at, 25) \
+                 return redis.call('HSET', KEYS[1], 'at', at)";
     server.command(&["EVAL", store, "2", HASH, STREAM, &first.epoch.to_string()]).await;
     let second = Position::new(first.epoch, 2);
     broker.told_until(|told| matches!(told, Told::Events(at, _) if *at == second)).await;
@@ -520,10 +524,8 @@ async fn brokers_with_different_settings_do_not_fight_over_a_topic() {
     while let Some(done) = publishers.join_next().await {
         done.unwrap();
     }
-    let Reply::Text(version) = server.command(&["HGET", HASH, "version"]).await else {
-        panic!("no version")
-    };
-    assert!(version.parse::<u64>().unwrap() <= 10, "changed {version} times");
+    let version = server.at(HASH, "version").await;
+    assert!(version <= 10, "changed {version} times");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod page;
 mod proto;
 mod redis;
 mod remedies;
+mod script_cost;
 mod toolchains;
 mod tools;
 mod trials;
@@ -42,6 +43,8 @@ cargo xtask <command>
   page [--build] run a broker on memory, and the page of examples/web to try it with; or only build it
   redis [--port N] [--persist none|rdb|aof]
                  run a throw-away Redis in the foreground (6379, none)
+  script-cost [--rounds N]
+                 what a publish costs Redis beside plain PUBLISH, as medians of N rounds (9)
   proto          lint proto/, and compare it with the last release: does it break anyone?
   baseline       part of a release: from now on proto/ is compared with what it is now
   clients        install and build the clients, and say what runs their drivers and services
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         "dev" => dev(rest),
         "page" => page::run(rest),
         "redis" => redis::run(rest),
+        "script-cost" => script_cost::run(rest),
         "proto" => no_more(rest).and_then(|()| proto::check(&tools())),
         "baseline" => no_more(rest).and_then(|()| proto::baseline(&tools())),
         "clients" => no_more(rest).and_then(|()| clients::run()),

@@ -43,8 +43,8 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B2: a cached higher epoch is not refused",
         file: PUBLISH,
-        with: "if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] then return false end",
-        without: "if not m[1] or tonumber(m[1]) > tonumber(ARGV[1]) then return false end",
+        with: "if life ~= epoch or kept ~= version then return false end",
+        without: "if life > epoch then return false end",
         test: "redis_protocol::a_publisher_with_a_stale_view_opens_the_topic_again",
     },
     Remedy {
@@ -70,9 +70,9 @@ const REMEDIES: &[Remedy] = &[
     },
     Remedy {
         against: "B4: the bytes to keep as each broker's settings say",
-        file: "src/backend/redis/scripts/publish.lua",
-        with: "local bytes = tonumber(ARGV[5])",
-        without: "local bytes = 16 * 1024 * 1024",
+        file: PUBLISH,
+        with: "history, bytes = unpack('<I8I8I8I8I8', ARGV[2])",
+        without: "history = unpack('<I8I8I8I8I8', ARGV[2])\nlocal bytes = 16 * 1024 * 1024",
         test: "redis_protocol::how_many_bytes_are_kept_is_read_from_redis_and_not_from_each_brokers_settings",
     },
     Remedy {
@@ -85,8 +85,8 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B6: trimming by entries keeps less than the history",
         file: PUBLISH,
-        with: "local keep = first - tonumber(ARGV[4]) - widest",
-        without: "local keep = first - tonumber(ARGV[4])",
+        with: "local keep = first - history - widest",
+        without: "local keep = first - history",
         test: "redis_protocol::at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more",
     },
     Remedy {
@@ -99,15 +99,15 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B7: trimming across an epoch",
         file: PUBLISH,
-        with: "if keep > 0 then",
-        without: "keep = math.max(keep, 0)\nif true then",
+        with: "if keep > 0 and (reached",
+        without: "keep = math.max(keep, 0)\nif (reached",
         test: "redis_protocol::a_new_epoch_does_not_trim_the_history_of_the_one_before",
     },
     Remedy {
         against: "B8: the publish time is not stored",
         file: PUBLISH,
-        with: "added = redis.pcall('XADD', KEYS[2], id, 't', now,",
-        without: "added = redis.pcall('XADD', KEYS[2], id, 't', '0',",
+        with: "added = redis.pcall('XADD', stream, id, 't', now,",
+        without: "added = redis.pcall('XADD', stream, id, 't', '0',",
         test: "redis_protocol::what_is_read_from_history_is_what_was_heard_live",
     },
     Remedy {
@@ -135,15 +135,15 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B11: channels know no databases",
         file: LISTENER,
-        with: "if heard.deployment != *self.session.deployment() || !heard.is_of(topic) {",
+        with: "if heard.deployment != self.session.deployment().as_bytes() || !heard.is_of(topic) {",
         without: "if !heard.is_of(topic) {",
         test: "hostile_redis::forged_bytes_on_a_topics_channel_move_nobody",
     },
     Remedy {
         against: "B11: a batch of another topic",
         file: LISTENER,
-        with: "if heard.deployment != *self.session.deployment() || !heard.is_of(topic) {",
-        without: "if heard.deployment != *self.session.deployment() {",
+        with: "if heard.deployment != self.session.deployment().as_bytes() || !heard.is_of(topic) {",
+        without: "if heard.deployment != self.session.deployment().as_bytes() {",
         test: "hostile_redis::forged_bytes_on_a_topics_channel_move_nobody",
     },
     Remedy {
@@ -221,9 +221,9 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "F1: the same lineage proves nothing",
         file: OPEN,
-        with: "elseif m[4] ~= id then",
-        without: "elseif m[4] ~= id and string.find(info, 'master_replid2:' .. m[4], 1, true) then\n  \
-                  redis.call('HSET', KEYS[1], 'replid', id)\nelseif m[4] ~= id then",
+        with: "elseif replid ~= id then",
+        without: "elseif replid ~= id and string.find(info, 'master_replid2:' .. replid, 1, true) then\n  \
+                  redis.call('HSET', KEYS[1], 'replid', id)\nelseif replid ~= id then",
         test: "redis_races::a_replica_that_took_over_with_less_is_another_history",
     },
     Remedy {
@@ -250,8 +250,8 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "F4: a name that was seen to change, and changed again",
         file: OPEN,
-        with: "m[4] == ARGV[13] and id == ARGV[14] then",
-        without: "m[4] == ARGV[13] then",
+        with: "replid == ARGV[13] and id == ARGV[14] then",
+        without: "replid == ARGV[13] then",
         test: "redis_races::a_name_that_redis_had_before_last_proves_nothing",
     },
     Remedy {

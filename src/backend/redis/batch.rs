@@ -7,7 +7,7 @@ use prost::{
     encoding::{self, DecodeContext, WireType},
 };
 
-use super::keys::MAGIC;
+use super::{keys::MAGIC, shape};
 use crate::{
     backend::Batch,
     event::{Event, TIME_US_MAX},
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heard {
     /// The deployment that it belongs to.
-    pub(super) deployment: String,
+    pub(super) deployment: Bytes,
     pub(super) epoch: u64,
     /// The sequence of the first event; of the last one before, where there is none.
     pub(super) first: u64,
@@ -111,7 +111,7 @@ impl Heard {
 
 fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
     let mut heard = Heard {
-        deployment: String::new(),
+        deployment: Bytes::new(),
         epoch: 0,
         first: 0,
         publish_time_us: 0,
@@ -125,10 +125,7 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
             (1, WireType::SixtyFourBit) => heard.first = fixed64(&mut bytes)?,
             (2, WireType::SixtyFourBit) => heard.publish_time_us = fixed64(&mut bytes)?,
             (3, WireType::SixtyFourBit) => heard.epoch = fixed64(&mut bytes)?,
-            (5, WireType::LengthDelimited) => {
-                heard.deployment =
-                    String::from_utf8(delimited(&mut bytes)?.to_vec()).map_err(|_| Undecodable)?;
-            }
+            (5, WireType::LengthDelimited) => heard.deployment = delimited(&mut bytes)?,
             (6, WireType::LengthDelimited) => heard.topic = delimited(&mut bytes)?,
             (7, WireType::SixtyFourBit) => heard.echo.push(fixed64(&mut bytes)?),
             (7, WireType::LengthDelimited) => {
@@ -159,11 +156,14 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
 /// Subscribers get these bytes as they are, inside a frame: one that they cannot read there would
 /// end their streams again and again.
 fn is_readable(event: &Bytes) -> bool {
+    event.len() <= EVENT_BYTES_MAX && (shape::is_plain(event) || decodes(event))
+}
+
+fn decodes(event: &Bytes) -> bool {
     let mut frame = BytesMut::with_capacity(16);
     encoding::encode_key(1, WireType::LengthDelimited, &mut frame);
     encoding::encode_varint(event.len() as u64, &mut frame);
-    event.len() <= EVENT_BYTES_MAX
-        && proto::SubscribeResponse::decode(frame.freeze().chain(event.clone())).is_ok()
+    proto::SubscribeResponse::decode(frame.freeze().chain(event.clone())).is_ok()
 }
 
 fn fixed64(bytes: &mut Bytes) -> Result<u64, Undecodable> {
@@ -213,7 +213,7 @@ mod tests {
         let payload = on_the_channel(5, &events);
         let heard = heard(payload.clone()).expect("a batch");
         assert_eq!((heard.first, heard.last(), heard.epoch), (5, 6, 9));
-        assert_eq!((heard.deployment.as_str(), heard.echo.as_slice()), ("d1", &[1, u64::MAX][..]));
+        assert_eq!((&heard.deployment[..], &heard.echo[..]), (&b"d1"[..], &[1, u64::MAX][..]));
         assert_eq!(heard.events, [events[0].encoded().clone(), events[1].encoded().clone()]);
 
         let kept = stored(9, 5, 77, body("b1", "d1", &topic(), &[], events.iter()).into());
@@ -269,7 +269,8 @@ mod tests {
             let heard = heard([&MAGIC[..], &batch.encode_to_vec()].concat().into());
             let heard = heard.expect("a batch");
             prop_assert_eq!((heard.first, heard.epoch), (first, epoch));
-            prop_assert_eq!((heard.publish_time_us, &heard.deployment), (publish_time_us, &batch.deployment));
+            prop_assert_eq!(heard.publish_time_us, publish_time_us);
+            prop_assert_eq!(&heard.deployment, batch.deployment.as_bytes());
             prop_assert_eq!((&heard.topic[..], &heard.echo), (batch.topic.as_bytes(), &batch.echo));
             let events: Vec<_> = batch.events.iter().map(Message::encode_to_vec).collect();
             prop_assert_eq!(heard.events, events);

@@ -191,7 +191,7 @@ impl Link {
 
     /// A value that only a living Redis gives back. Not by PING, which a Redis that cannot save
     /// refuses as it refuses a write.
-    pub(super) async fn ping(&self, token: u64) -> Result<(), CallError> {
+    pub(super) async fn echo(&self, token: u64) -> Result<(), CallError> {
         let echoed: u64 = self.call(redis::cmd("ECHO").arg(token)).await?;
         if echoed == token {
             return Ok(());

@@ -149,7 +149,7 @@ impl Push {
 pub(super) async fn prove_life(link: Arc<Link>, door: Arc<Door>) {
     for token in 0.. {
         sleep(LIFE_SIGN).await;
-        if let Err(error) = link.ping(token).await {
+        if let Err(error) = link.echo(token).await {
             debug!(%error, "the listening connection does not answer");
             return link.close();
         }

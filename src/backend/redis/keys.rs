@@ -3,7 +3,7 @@
 //!
 //! | name | kind | holds |
 //! |---|---|---|
-//! | `td:{<topic>}:m` | hash | `epoch`, `last` (sequence of the last event), `clock` (its time), `replid` (of the Redis that the epoch belongs to), `lives` (epoch:reached of the last four), `mode`, `history` (events to keep), `bytes` (of them, to keep), `version` (of these three), `grown` (bytes since the last trim), `widest` (events of the largest entry of this life) |
+//! | `td:{<topic>}:m` | hash | `at` (six little-endian numbers of eight bytes: the epoch, the version of `mode`, `history` and `bytes`, the sequence of the last event, its time, bytes since the last trim, events of the largest entry of this life), `replid` (of the Redis that the epoch belongs to), `lives` (epoch:reached of the last four), `mode`, `history` (events to keep), `bytes` (of them, to keep) |
 //! | `td:{<topic>}:s` | stream | entry `<epoch>-<sequence of its first event>`: `t` publish time, `n` events, `e` an encoded `tidings.redis.v1.Batch` without its first three fields; `<epoch>-0` is a fence: `why`, `old`, `reached`, `t` |
 //! | `td:{<topic>}:c` | channel | one [`MAGIC`] and `Batch` per publish |
 //! | `td:_tidings.deployment` | hash | `id` of the deployment, `births`: rises by one with each life of a topic that is begun |

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, interval, sleep_until, timeout},
@@ -27,13 +28,16 @@ use super::{
     inbox::{Inbox, Push, prove_life},
     keys,
     reach::Reach,
-    session::{Backoff, Session, command},
+    session::{Backoff, Known, Session, command},
     sync::{Sync, Why},
 };
 use crate::{
-    backend::{Attachment, BackendError, News, TopicSettings, feed::Teller},
+    backend::{
+        Attachment, BackendError, News, TopicSettings,
+        feed::{Teller, Unheard},
+    },
     event::micros,
-    limits::BACKEND_DEADLINE,
+    limits::{BACKEND_DEADLINE, FEED_ITEMS_MAX},
     position::{Gap, GapReason, Position},
     topic::Topic,
 };
@@ -42,6 +46,10 @@ use crate::{
 pub(super) const REQUESTS_MAX: usize = 1024;
 /// Requests that are taken together.
 const REQUESTS_TOGETHER: usize = 256;
+/// Pushes that are handled, and their news told, in one go: others have their turn then.
+const PUSHES_TOGETHER: usize = 256;
+/// News that are told in one go, in bytes, unless one is larger.
+const NEWS_BYTES_TOGETHER: usize = 1 << 20;
 /// Topics that are opened or read at the same time.
 const CONCURRENT: usize = 32;
 /// A topic's last sequence is compared this long after its last event, then ever less often.
@@ -51,6 +59,9 @@ const CHECK_LAST: Duration = Duration::from_secs(60);
 const CHECKS_TOGETHER: usize = 512;
 /// How often the index of topics is read again while somebody follows a pattern.
 const INDEX_SCAN: Duration = Duration::from_secs(30);
+
+const _: () =
+    assert!(PUSHES_TOGETHER < FEED_ITEMS_MAX, "the feed has room for what is told in one go");
 
 /// What the hub and the publisher ask for.
 #[derive(Debug)]
@@ -80,6 +91,9 @@ pub(super) struct Attach {
 pub(super) struct Listener {
     session: Arc<Session>,
     feed: Teller,
+    /// What was heard and goes to the feed next, in order, and its bytes.
+    heard: Vec<News>,
+    heard_bytes: usize,
     requests: mpsc::Receiver<Request>,
     topics: HashMap<Topic, Followed>,
     /// By channel: which topic it belongs to, and as what.
@@ -99,6 +113,7 @@ pub(super) struct Listener {
 #[derive(Debug)]
 struct Followed {
     settings: Arc<TopicSettings>,
+    known: Arc<Mutex<Known>>,
     held: Weak<()>,
     /// What the feed has told; none while the first open is under way.
     told: Option<Position>,
@@ -135,6 +150,8 @@ impl Listener {
         Listener {
             session,
             feed,
+            heard: Vec::new(),
+            heard_bytes: 0,
             requests,
             topics: HashMap::new(),
             channels: HashMap::new(),
@@ -198,9 +215,31 @@ impl Listener {
         }
     }
 
-    async fn tell(&self, news: News) {
+    /// To be told with what is heard next, and before anything else is.
+    async fn gather(&mut self, news: News) {
+        let bytes = news.bytes();
+        if self.heard_bytes + bytes > NEWS_BYTES_TOGETHER {
+            self.tell_heard().await;
+        }
+        self.heard_bytes += bytes;
+        self.heard.push(news);
+    }
+
+    async fn tell_heard(&mut self) {
+        if self.heard.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.heard_bytes);
         // The hub is gone only when everything ends.
-        let _ = self.feed.tell(news).await;
+        match self.feed.reserve(self.heard.len(), bytes).await {
+            Ok(mut room) => self.heard.drain(..).for_each(|news| room.tell(news)),
+            Err(Unheard) => self.heard.clear(),
+        }
+    }
+
+    async fn tell(&mut self, news: News) {
+        self.gather(news).await;
+        self.tell_heard().await;
     }
 
     /// The life of one listening connection: catch up, then live. It outlives connections for
@@ -283,7 +322,7 @@ impl Listener {
                 () = reader.closed() => return Err(Lost(CallError::Lost("commands' connection".into()))),
                 push = inbox.next() => {
                     let Some(push) = push else { return Err(Lost(CallError::NotSent)) };
-                    self.push(link, reader, inbox, push).await?;
+                    self.pushes(link, reader, inbox, push, PUSHES_TOGETHER).await?;
                 }
                 Some(request) = self.requests.recv() => {
                     self.request(link, reader, inbox, request).await?;
@@ -317,6 +356,29 @@ impl Listener {
     }
 
     // ---- what comes ----------------------------------------------------------------------
+
+    /// One push, and those that wait behind it, `together` at most. Not what comes behind an
+    /// overflow: all is read again first.
+    async fn pushes(
+        &mut self,
+        link: &Arc<Link>,
+        reader: &Arc<Link>,
+        inbox: &mut Inbox,
+        first: Push,
+        together: usize,
+    ) -> Result<(), Lost> {
+        let mut handled = self.push(link, reader, inbox, first).await;
+        for _ in 1..together {
+            if handled.is_err() || inbox.is_overflowing() {
+                break;
+            }
+            let Some(push) = inbox.waiting() else { break };
+            handled = self.push(link, reader, inbox, push).await;
+        }
+        // Whatever became of it: what was heard counts as told.
+        self.tell_heard().await;
+        handled
+    }
 
     async fn push(
         &mut self,
@@ -354,7 +416,7 @@ impl Listener {
             && self.session.has_probed(time_us)
         {
             self.reach.heard();
-            self.tell(News::Clock { time_us }).await;
+            self.gather(News::Clock { time_us }).await;
         }
         Ok(())
     }
@@ -366,11 +428,10 @@ impl Listener {
         topic: &Topic,
         heard: Heard,
     ) -> Result<(), Lost> {
-        if heard.deployment != *self.session.deployment() || !heard.is_of(topic) {
-            debug!(%topic, deployment = heard.deployment, "ignored a batch of another deployment or topic");
+        if heard.deployment != self.session.deployment().as_bytes() || !heard.is_of(topic) {
+            debug!(%topic, deployment = ?heard.deployment, "ignored a batch of another deployment or topic");
             return Ok(());
         }
-        let known = self.session.known(topic);
         let Some(followed) = self.topics.get_mut(topic) else { return Ok(()) };
         followed.echoes.clone_from(&heard.echo);
         followed.check_in = CHECK_FIRST;
@@ -383,7 +444,7 @@ impl Listener {
             let again = |seen: Position| seen.epoch == heard.epoch && heard.first <= seen.sequence;
             if self.session.rules.check_positions && seen.is_some_and(again) {
                 warn!(%topic, first = heard.first, ?seen, "redis went back in time");
-                known.lock().distrusted = Some(heard.epoch);
+                followed.known.lock().distrusted = Some(heard.epoch);
                 let why = Why::Live { heard: heard.epoch };
                 return self.sync(link, reader, topic, why).await.map(drop);
             }
@@ -404,11 +465,11 @@ impl Listener {
         let told = batch.last();
         followed.told = Some(told);
         {
-            let mut known = known.lock();
+            let mut known = followed.known.lock();
             known.tell(Some(told));
             known.learn(told);
         }
-        self.tell(News::Stored { topic: topic.clone(), batch }).await;
+        self.gather(News::Stored { topic: topic.clone(), batch }).await;
         Ok(())
     }
 
@@ -439,7 +500,7 @@ impl Listener {
                 News::Lost { topic: topic.clone(), gap }
             }
         };
-        self.tell(news).await;
+        self.gather(news).await;
     }
 
     /// A life of a topic began somewhere.
@@ -457,7 +518,7 @@ impl Listener {
                 return;
             }
             index.insert(topic.clone());
-            self.tell(News::Appeared { topic, epoch }).await;
+            self.gather(News::Appeared { topic, epoch }).await;
         }
     }
 
@@ -586,14 +647,14 @@ impl Listener {
         reader: &Arc<Link>,
         inbox: &mut Inbox,
     ) -> Result<(), Lost> {
-        link.ping(0).await.map_err(Lost)?;
-        for _ in 0..inbox.len() {
-            // What comes behind an overflow waits until all has been read again.
-            if inbox.is_overflowing() {
-                break;
-            }
+        link.echo(0).await.map_err(Lost)?;
+        let mut left = inbox.len();
+        // What comes behind an overflow waits until all has been read again.
+        while left > 0 && !inbox.is_overflowing() {
             let Some(push) = inbox.waiting() else { break };
-            self.push(link, reader, inbox, push).await?;
+            let together = left.min(PUSHES_TOGETHER);
+            self.pushes(link, reader, inbox, push, together).await?;
+            left -= together;
         }
         Ok(())
     }
@@ -611,6 +672,7 @@ impl Listener {
         self.checks.insert((check_at, topic.clone()));
         let followed = Followed {
             settings,
+            known: self.session.known(&topic),
             held,
             told: None,
             seen: None,
@@ -670,7 +732,7 @@ impl Listener {
     fn remove(&mut self, topic: &Topic) -> Vec<String> {
         let Some(followed) = self.topics.remove(topic) else { return Vec::new() };
         self.checks.remove(&(followed.look_at, topic.clone()));
-        self.session.known(topic).lock().tell(None);
+        followed.known.lock().tell(None);
         let mut channels = self.channels_of(topic, &followed.settings);
         channels
             .retain(|channel| self.channels.get(channel).is_some_and(|(owner, _)| owner == topic));
@@ -721,6 +783,7 @@ impl Listener {
         topics: &[Topic],
         why: Why,
     ) -> Result<Vec<(Topic, CallError)>, Lost> {
+        self.tell_heard().await;
         let jobs: Vec<Sync> = topics
             .iter()
             .filter_map(|topic| {

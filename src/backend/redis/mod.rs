@@ -17,6 +17,7 @@ mod publisher;
 mod reach;
 mod scripts;
 mod session;
+mod shape;
 mod sync;
 
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
@@ -309,7 +310,7 @@ async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, 
     let body = batch::body(broker_id, "", &topic, &[], [&event, &event].into_iter());
     let publishing = Publishing {
         epoch: last.epoch,
-        version: &opened.version,
+        version: opened.version,
         history,
         count: 2,
         body: &body,

@@ -246,7 +246,7 @@ impl Publisher {
             && wanted != default
             && known.lock().configured.replace(wanted) != Some(wanted)
         {
-            link.configure(topic, &opened.version, wanted).await.map_err(BackendError::from)?;
+            link.configure(topic, opened.version, wanted).await.map_err(BackendError::from)?;
             opened = self.open(link, topic, settings, known, false).await?;
         }
         let open = OpenTopic {
@@ -294,7 +294,7 @@ impl Publisher {
         );
         let publishing = Publishing {
             epoch: opened.epoch,
-            version: &opened.version,
+            version: opened.version,
             history: opened.history,
             count: events.len(),
             body: &body,

@@ -19,10 +19,8 @@ use crate::{
 };
 
 macro_rules! script {
-    ($file:literal) => {
-        LazyLock::new(|| {
-            Script::new(concat!(include_str!("scripts/whole.lua"), include_str!($file)))
-        })
+    ($($file:literal),+) => {
+        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),+)))
     };
 }
 
@@ -30,14 +28,14 @@ macro_rules! script {
 /// them.
 const ENTRY_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
-static OPEN: LazyLock<Script> = script!("scripts/open.lua");
-static PUBLISH: LazyLock<Script> = script!("scripts/publish.lua");
-static READ: LazyLock<Script> = script!("scripts/read.lua");
-static SEEK: LazyLock<Script> = script!("scripts/seek.lua");
-static REFRESH: LazyLock<Script> = script!("scripts/refresh.lua");
-static CONFIGURE: LazyLock<Script> = script!("scripts/configure.lua");
-static ENLIST: LazyLock<Script> = script!("scripts/enlist.lua");
-static FORGET: LazyLock<Script> = script!("scripts/forget.lua");
+static OPEN: LazyLock<Script> = script!("whole.lua", "at.lua", "open.lua");
+static PUBLISH: LazyLock<Script> = script!("publish.lua");
+static READ: LazyLock<Script> = script!("whole.lua", "at.lua", "read.lua");
+static SEEK: LazyLock<Script> = script!("whole.lua", "at.lua", "seek.lua");
+static REFRESH: LazyLock<Script> = script!("refresh.lua");
+static CONFIGURE: LazyLock<Script> = script!("at.lua", "configure.lua");
+static ENLIST: LazyLock<Script> = script!("enlist.lua");
+static FORGET: LazyLock<Script> = script!("forget.lua");
 
 /// The index keeps a topic a little longer than its keys live: what exists is always in it.
 const ENLISTED_LONGER: Duration = Duration::from_secs(60);
@@ -79,7 +77,8 @@ pub(super) struct Opened {
     pub(super) last: Option<Position>,
     pub(super) replid: String,
     pub(super) history: History,
-    pub(super) version: String,
+    /// Of how it is kept.
+    pub(super) version: u64,
     pub(super) deployment: String,
     /// Changes whenever a life of any topic begins in this deployment.
     pub(super) births: String,
@@ -97,7 +96,7 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Publishing<'a> {
     pub(super) epoch: u64,
-    pub(super) version: &'a str,
+    pub(super) version: u64,
     pub(super) history: History,
     pub(super) count: usize,
     pub(super) body: &'a [u8],
@@ -139,7 +138,7 @@ impl Link {
     pub(super) async fn open(&self, topic: &Topic, by: &Opening<'_>) -> Result<Opened, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic), keys::DEPLOYMENT.into()];
         let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
-        type Answer = (String, String, u64, String, String, String, String, String, String);
+        type Answer = (String, String, u64, String, String, u64, String, String, String);
         let answer: Answer = OPEN
             .run(self, &keys, |cmd| {
                 cmd.arg(u8::from(by.create))
@@ -185,15 +184,12 @@ impl Link {
         what: &Publishing<'_>,
     ) -> Result<Option<Published>, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic)];
-        let answer: Option<(u64, u64)> = PUBLISH
+        let History { events, bytes } = what.history;
+        let numbers = [what.epoch, what.version, what.count as u64, events, bytes];
+        let numbers = numbers.map(u64::to_le_bytes);
+        let answer: Option<Vec<u8>> = PUBLISH
             .run(self, &keys, |cmd| {
-                cmd.arg(what.epoch)
-                    .arg(what.version)
-                    .arg(keys::channel(topic))
-                    .arg(what.history.events)
-                    .arg(what.history.bytes)
-                    .arg(what.count)
-                    .arg(what.body);
+                cmd.arg(keys::channel(topic)).arg(numbers.as_flattened()).arg(what.body);
                 if !what.bridge_messages.is_empty() {
                     cmd.arg(what.bridge_channel);
                     for message in what.bridge_messages {
@@ -202,7 +198,10 @@ impl Link {
                 }
             })
             .await?;
-        Ok(answer.map(|(first, publish_time_us)| Published { first, publish_time_us }))
+        let Some(head) = answer else { return Ok(None) };
+        let head = batch::heard(head.into());
+        let head = head.map_err(|error| CallError::Unexpected(error.to_string()))?;
+        Ok(Some(Published { first: head.first, publish_time_us: head.publish_time_us }))
     }
 
     pub(super) async fn read(&self, topic: &Topic, after: Position) -> Result<Page, CallError> {
@@ -267,7 +266,7 @@ impl Link {
     pub(super) async fn configure(
         &self,
         topic: &Topic,
-        version: &str,
+        version: u64,
         history: History,
     ) -> Result<(), CallError> {
         let keys = [keys::hash(topic)];

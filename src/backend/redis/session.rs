@@ -98,7 +98,7 @@ pub(super) struct Known {
 pub(super) struct OpenTopic {
     pub(super) generation: u64,
     pub(super) epoch: u64,
-    pub(super) version: String,
+    pub(super) version: u64,
     pub(super) history: History,
 }
 

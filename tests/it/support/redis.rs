@@ -44,6 +44,9 @@ pub(crate) enum Reply {
     List(Vec<Reply>),
 }
 
+/// The numbers in the field `at` of a topic's hash, eight bytes each.
+pub(crate) const AT: [&str; 6] = ["epoch", "version", "last", "clock", "grown", "widest"];
+
 impl RedisServer {
     pub(crate) async fn start(persistence: Persistence) -> RedisServer {
         RedisServer::start_with(persistence, |_| Vec::new()).await
@@ -157,6 +160,26 @@ impl RedisServer {
         raw_command_at(self.port, words).await
     }
 
+    /// What a topic's hash says of where it is.
+    pub(crate) async fn at(&self, hash: &str, name: &str) -> u64 {
+        let script =
+            "return (struct.unpack('<I8', redis.call('HGET', KEYS[1], 'at'), ARGV[1] + 1))";
+        match self.command(&["EVAL", script, "1", hash, &at_byte(name)]).await {
+            Reply::Integer(number) => number as u64,
+            reply => panic!("{name} of {hash} is {reply:?}"),
+        }
+    }
+
+    pub(crate) async fn set_at(&self, hash: &str, name: &str, number: u64) {
+        let script = "local at = redis.call('HGET', KEYS[1], 'at') \
+                      local head, tail = string.sub(at, 1, ARGV[1]), string.sub(at, ARGV[1] + 9) \
+                      return redis.call('HSET', KEYS[1], 'at', head .. ARGV[2] .. tail)";
+        let (byte, number) = (at_byte(name), number.to_le_bytes());
+        let words: [&[u8]; 6] =
+            [b"EVAL", script.as_bytes(), b"1", hash.as_bytes(), byte.as_bytes(), &number];
+        assert_eq!(self.raw_command(&words).await.unwrap(), Reply::Integer(0));
+    }
+
     pub(crate) async fn client_kill(&self, kind: &str) {
         self.command(&["CLIENT", "KILL", "TYPE", kind]).await;
     }
@@ -234,6 +257,11 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill9();
     }
+}
+
+fn at_byte(name: &str) -> String {
+    let place = AT.iter().position(|of| *of == name);
+    (8 * place.unwrap_or_else(|| panic!("{name} is none of {AT:?}"))).to_string()
 }
 
 /// A port that nobody listens on. Somebody could take it in between; then the server says so.

@@ -13,7 +13,8 @@
 --       13, 14 a replication id that was seen to turn into another with nothing lost, '' none, and
 --       that other
 -- Returns: epoch ('' where there is no topic), replication id, last sequence, history in events and
---          bytes, version, deployment's id, lives begun in the deployment, why a life was begun;
+--          bytes, version of the settings, deployment's id, lives begun in the deployment, why a life
+--          was begun;
 --          MODE where the topic is kept in a way that we know nothing of
 local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then
@@ -21,40 +22,41 @@ if not string.find(info, 'role:master', 1, true) then
 end
 -- It is read here and not handed in: what a broker read a moment ago may be stale.
 local id = string.match(info, 'master_replid:(%w+)')
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'clock', 'replid', 'mode', 'history', 'version',
-  'bytes')
-if m[5] and m[5] ~= ARGV[6] then
+local field, replid, mode, history, bytes = unpack(redis.call('HMGET', KEYS[1], 'at', 'replid', 'mode',
+  'history', 'bytes'))
+if mode and mode ~= ARGV[6] then
   return redis.error_reply('MODE the topic is kept in a way that this broker does not know')
 end
-local reached, clock = whole(m[2]), whole(m[3])
-local history, bytes = whole(m[6]) and m[6] or ARGV[7], whole(m[8]) and m[8] or ARGV[15]
-local damaged = not (whole(m[1]) and m[1] ~= '0' and reached and clock and m[5] and whole(m[7]))
+local at = where(field)
+local present, version, reached, clock = '0', 1, 0, 0
+if at then present, version, reached, clock = string.format('%d', at[1]), at[2], at[3], at[4] end
+history, bytes = whole(history) and history or ARGV[7], whole(bytes) and bytes or ARGV[15]
 local deployment, births = unpack(redis.call('HMGET', KEYS[3], 'id', 'births'))
 if deployment and #deployment > 127 then
   return redis.error_reply('DAMAGED the id of the deployment is none of ours')
 end
 births = whole(births) and births
 local why
-if not m[1] then
+if not field then
   if ARGV[1] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
-    return { '', id, 0, '', '', '', deployment or '', births or '', '' }
+    return { '', id, 0, '', '', 0, deployment or '', births or '', '' }
   end
   why = 'created'
-elseif damaged then
+elseif not (at and mode) then
   why = 'damaged'
-elseif m[1] == ARGV[3] then
+elseif present == ARGV[3] then
   why = 'proof'
-elseif m[1] == ARGV[4] and reached < tonumber(ARGV[5]) then
+elseif present == ARGV[4] and reached < tonumber(ARGV[5]) then
   why = 'claim'
-elseif m[4] ~= id then
-  if ARGV[13] ~= '' and m[4] == ARGV[13] and id == ARGV[14] then
+elseif replid ~= id then
+  if ARGV[13] ~= '' and replid == ARGV[13] and id == ARGV[14] then
     redis.call('HSET', KEYS[1], 'replid', id)
   else
     why = 'replid'
   end
 end
 if not why then
-  return { m[1], id, reached, history, bytes, m[7], deployment or '', births or '', '' }
+  return { present, id, reached, history, bytes, version, deployment or '', births or '', '' }
 end
 
 local t = redis.call('TIME')
@@ -62,7 +64,7 @@ local us = tonumber(t[1]) * 1000000 + tonumber(t[2])
 -- Numbers from here on are nobody's: no life is begun above them, whoever told or wrote them.
 local ceiling = 2 ^ 52
 local epoch = us
-for _, known in ipairs({ tonumber(ARGV[2]), whole(m[1]) or 0 }) do
+for _, known in ipairs({ tonumber(ARGV[2]), tonumber(present) }) do
   if known < ceiling then epoch = math.max(epoch, known + 1) end
 end
 local top = '0-0'
@@ -70,7 +72,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   -- What stands above the place that the topic has reached, or above the ceiling, no broker wrote:
   -- between two lives it would pass for a third.
   local wild = { string.format('%.0f-0', ceiling) }
-  if whole(m[1]) and reached then wild[2] = '(' .. m[1] .. '-' .. m[2] end
+  if at then wild[2] = string.format('(%d-%d', at[1], reached) end
   for _, from in ipairs(wild) do
     repeat
       local above = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 1000)
@@ -88,19 +90,19 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   end
   epoch = math.max(epoch, tonumber(string.match(top, '^%d+')) + 1)
 end
-local old, last = m[1], m[2]
-if not (whole(old) and reached) then old, last = string.match(top, '^(%d+)-(%d+)$') end
+local old, last = present, string.format('%d', reached)
+if not at then old, last = string.match(top, '^(%d+)-(%d+)$') end
 if old == ARGV[4] and tonumber(last) < tonumber(ARGV[5]) then last = ARGV[5] end
 local lives = redis.call('HGET', KEYS[1], 'lives') or ''
 if old ~= '0' then lives = old .. ':' .. last .. ' ' .. lives end
 lives = string.match(lives, '^%S+ %S+ %S+ %S+') or lives
 
-local es = string.format('%.0f', epoch)
-clock = string.format('%.0f', math.max(us, clock or 0))
-local version = whole(m[7]) and m[7] or '1'
-redis.call('XADD', KEYS[2], es .. '-0', 'why', why, 'old', old, 'reached', last, 't', clock)
-redis.call('HSET', KEYS[1], 'epoch', es, 'last', '0', 'clock', clock, 'replid', id, 'lives', lives,
-  'mode', ARGV[6], 'history', history, 'bytes', bytes, 'version', version, 'grown', '0', 'widest', '0')
+local es = string.format('%d', epoch)
+clock = math.max(us, clock)
+redis.call('XADD', KEYS[2], es .. '-0', 'why', why, 'old', old, 'reached', last,
+  't', string.format('%d', clock))
+redis.call('HSET', KEYS[1], 'at', struct.pack(AT, epoch, version, 0, clock, 0, 0), 'replid', id,
+  'lives', lives, 'mode', ARGV[6], 'history', history, 'bytes', bytes)
 if ARGV[6] == 'live' then
   redis.call('PEXPIRE', KEYS[1], ARGV[12])
   redis.call('PEXPIRE', KEYS[2], ARGV[12])

@@ -5,12 +5,17 @@
 --       5 bytes of the largest entry
 -- Returns: epoch, last sequence ('' without a topic), 1 where the page goes to the end, entries;
 --          DAMAGED where the hash does not tell
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'last')
-if m[1] == ARGV[1] and m[2] == ARGV[2] and whole(m[2]) then return { m[1], m[2], 1, {} } end
-if m[1] and not (whole(m[1]) and m[1] ~= '0' and whole(m[2])) then
+local field = redis.call('HGET', KEYS[1], 'at')
+local at = where(field)
+if field and not at then
   return redis.error_reply('DAMAGED the hash does not tell what the topic has reached')
 end
-local top = m[1] and m[1] .. '-' .. m[2] or '+'
+local epoch, last, top = '', '', '+'
+if at then
+  epoch, last = string.format('%d', at[1]), string.format('%d', at[3])
+  top = epoch .. '-' .. last
+end
+if at and epoch == ARGV[1] and last == ARGV[2] then return { epoch, last, 1, {} } end
 local from = ARGV[1] .. '-' .. ARGV[2]
 -- The entry that holds the position, where there is more in it.
 local x = redis.call('XREVRANGE', KEYS[2], from, ARGV[1] .. '-0', 'COUNT', 1)[1]
@@ -36,4 +41,4 @@ repeat
   end
   if #page < 4 then complete = 1 else from = '(' .. page[4][1] end
 until complete == 1 or bytes >= tonumber(ARGV[3]) or #entries >= tonumber(ARGV[4])
-return { m[1] or '', m[2] or '', complete, entries }
+return { epoch, last, complete, entries }

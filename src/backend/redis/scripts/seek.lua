@@ -4,13 +4,18 @@
 --       3 most events that one of our entries holds
 -- Returns: epoch, sequence; DAMAGED where the hash does not tell what the topic has reached
 local s = KEYS[2]
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'last')
-if m[1] and not (whole(m[1]) and m[1] ~= '0' and whole(m[2])) then
+local field = redis.call('HGET', KEYS[1], 'at')
+local at = where(field)
+if field and not at then
   return redis.error_reply('DAMAGED the hash does not tell what the topic has reached')
 end
-local present = { m[1] or '0', m[1] and m[2] or '0' }
+local present = { '0', '0' }
 -- What stands above the place that the topic has reached is nobody's, and no life has the epoch 0.
-local bottom, top = '1-0', m[1] and m[1] .. '-' .. m[2] or '9007199254740991-0'
+local bottom, top = '1-0', '9007199254740991-0'
+if at then
+  present = { string.format('%d', at[1]), string.format('%d', at[3]) }
+  top = present[1] .. '-' .. present[2]
+end
 
 -- What is not ours has no events, and stands at the end of time: rather too much than too little.
 local function parts(x)
@@ -22,7 +27,7 @@ local function parts(x)
   return { id = x[1], epoch = epoch, first = tonumber(first), n = n, t = whole(field.t) or math.huge }
 end
 local function place(epoch, sequence)
-  if epoch == m[1] then sequence = math.min(sequence, tonumber(m[2])) end
+  if epoch == present[1] then sequence = math.min(sequence, tonumber(present[2])) end
   return { epoch, string.format('%.0f', math.max(math.min(sequence, 2 ^ 53), 0)) }
 end
 local function before(x)

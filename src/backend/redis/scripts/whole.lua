@@ -1,4 +1,4 @@
--- Stands before each script. A number as we write it: whole, and told apart by Lua from the next;
+-- Stands before scripts that read numbers as text. A number as we write it: whole, and told apart by Lua from the next;
 -- nil for anything else, whoever wrote it.
 local function whole(text)
   local number = string.match(text or '', '^%d+$') and tonumber(text)

@@ -1,0 +1,235 @@
+//! `cargo xtask script-cost`: what a publish costs the one thread of Redis, beside plain PUBLISH.
+//!
+//! Both go through one pipeline into a Redis of our own, with nobody subscribed, and every event
+//! differs: Redis keeps strings that it has seen. What is compared is taken in turns, so that
+//! whatever else the machine does falls on both.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use crate::{root, target, tools};
+
+const EVENT_BYTES: usize = 192;
+const BATCHES: [usize; 5] = [1, 8, 32, 128, 256];
+/// Events in the pipeline, and how often it is filled for one figure.
+const PIPELINE: usize = 384;
+const FILLED: usize = 20;
+const TOPIC: &str = "cost";
+const HASH: &str = "td:{cost}:m";
+const STREAM: &str = "td:{cost}:s";
+const CHANNEL: &str = "td:{cost}:c";
+const HISTORY_EVENTS: u64 = 1000;
+const HISTORY_BYTES: u64 = 16 << 20;
+
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let rounds: usize = match args {
+        [] => 9,
+        [option, number] if option == "--rounds" => {
+            number.parse().ok().filter(|n| *n > 0).ok_or(format!("{number:?} is no number"))?
+        }
+        _ => return Err(format!("{args:?}: there is --rounds N")),
+    };
+    let mut redis = Redis::start()?;
+    let mut figures = Vec::new();
+    for count in BATCHES {
+        let publish = redis.pipeline_of_plain()?;
+        let script = redis.pipeline_of_batches(count)?;
+        let events = PIPELINE / count * count;
+        let (mut plain, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let one = redis.cpu_us(&publish)? / PIPELINE as f64;
+            let other = redis.cpu_us(&script)? / events as f64;
+            plain.push(one);
+            ours.push(other);
+            ratios.push(other / one);
+        }
+        figures.push((count, median(plain), median(ours), median(ratios)));
+    }
+    println!(
+        "CPU of Redis's main thread per event of {EVENT_BYTES} bytes, medians of {rounds} rounds"
+    );
+    println!("{:>8} {:>12} {:>12} {:>8}", "events", "PUBLISH, µs", "script, µs", "ratio");
+    for (count, plain, ours, ratio) in figures {
+        println!("{count:>8} {plain:>12.2} {ours:>12.2} {ratio:>8.1}");
+    }
+    Ok(())
+}
+
+/// What is sent in one go, and how many answers come.
+struct Pipeline {
+    bytes: Vec<u8>,
+    answers: usize,
+}
+
+struct Redis {
+    child: Child,
+    folder: PathBuf,
+    answers: BufReader<UnixStream>,
+    random: u64,
+}
+
+impl Redis {
+    fn start() -> Result<Redis, String> {
+        let server = tools::redis_server()?;
+        let folder = target().join(format!("script-cost-{}", std::process::id()));
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let mut command = Command::new(server);
+        command.args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
+        command.current_dir(&folder).stdout(Stdio::null());
+        let mut child = command.spawn().map_err(failed)?;
+        for _ in 0..200 {
+            if let Ok(socket) = UnixStream::connect(folder.join("redis.sock")) {
+                let answers = BufReader::new(socket);
+                return Ok(Redis { child, folder, answers, random: 7 });
+            }
+            sleep(Duration::from_millis(25));
+        }
+        let _ = child.kill();
+        Err("redis-server does not answer".into())
+    }
+
+    fn call(&mut self, words: &[&[u8]]) -> Result<String, String> {
+        let bytes = request(words);
+        self.answers.get_mut().write_all(&bytes).map_err(|error| error.to_string())?;
+        self.answer()
+    }
+
+    /// The first text of an answer.
+    fn answer(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(|error| error.to_string())?;
+        let (kind, rest) = line.trim_end().split_at_checked(1).ok_or("redis hung up")?;
+        match kind {
+            "-" => Err(format!("redis answers {rest:?}")),
+            "$" if rest != "-1" => {
+                let length: usize = rest.parse().map_err(|_| format!("{line:?} is no answer"))?;
+                let mut text = vec![0; length + 2];
+                self.answers.read_exact(&mut text).map_err(|error| error.to_string())?;
+                Ok(String::from_utf8_lossy(&text[..length]).into_owned())
+            }
+            "*" => {
+                let mut parts = Vec::new();
+                for _ in 0..rest.parse().unwrap_or(0) {
+                    parts.push(self.answer()?);
+                }
+                Ok(parts.into_iter().next().unwrap_or_default())
+            }
+            _ => Ok(rest.to_owned()),
+        }
+    }
+
+    /// CPU that Redis takes for what is sent, each time.
+    fn cpu_us(&mut self, pipeline: &Pipeline) -> Result<f64, String> {
+        let before = self.cpu_ns()?;
+        for _ in 0..FILLED {
+            self.answers.get_mut().write_all(&pipeline.bytes).map_err(|error| error.to_string())?;
+            for _ in 0..pipeline.answers {
+                self.answer()?;
+            }
+        }
+        Ok((self.cpu_ns()? - before) as f64 / 1000.0 / FILLED as f64)
+    }
+
+    fn cpu_ns(&self) -> Result<u64, String> {
+        let pid = self.child.id();
+        let path = format!("/proc/{pid}/task/{pid}/schedstat");
+        let said = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let first = said.split(' ').next().and_then(|first| first.parse().ok());
+        first.ok_or_else(|| format!("{path} holds {said:?}"))
+    }
+
+    fn pipeline_of_plain(&mut self) -> Result<Pipeline, String> {
+        let mut bytes = Vec::new();
+        for _ in 0..PIPELINE {
+            let event = self.event();
+            bytes.extend(request(&[b"PUBLISH", CHANNEL.as_bytes(), &event]));
+        }
+        Ok(Pipeline { bytes, answers: PIPELINE })
+    }
+
+    /// On a topic that has just been opened, as a broker does.
+    fn pipeline_of_batches(&mut self, count: usize) -> Result<Pipeline, String> {
+        let open = script(&["whole.lua", "at.lua", "open.lua"])?;
+        let history = [HISTORY_EVENTS, HISTORY_BYTES].map(|bound| bound.to_string());
+        let mut words = vec!["EVAL", &open, "3", HASH, STREAM, "td:_tidings.deployment"];
+        words.extend(["1", "0", "", "", "", "live", &history[0], CHANNEL, "td:_tidings.topics:c"]);
+        words.extend([TOPIC, "cost", "3600000", "", "", &history[1]]);
+        let words: Vec<&[u8]> = words.into_iter().map(str::as_bytes).collect();
+        let said = self.call(&words)?;
+        let epoch: u64 = said.parse().map_err(|_| format!("{said:?} is no epoch"))?;
+        let publish = script(&["publish.lua"])?;
+        let sha = self.call(&[b"SCRIPT", b"LOAD", publish.as_bytes()])?;
+        let numbers = [epoch, 1, count as u64, HISTORY_EVENTS, HISTORY_BYTES];
+        let numbers = numbers.map(u64::to_le_bytes);
+        let mut bytes = Vec::new();
+        for _ in 0..PIPELINE / count {
+            // What a broker puts before the events, and before each.
+            let mut body = vec![b'x'; 60];
+            for _ in 0..count {
+                body.extend([15 << 3 | 2, 0xC0, 1]);
+                body.extend(self.event());
+            }
+            bytes.extend(request(&[
+                b"EVALSHA",
+                sha.as_bytes(),
+                b"2",
+                HASH.as_bytes(),
+                STREAM.as_bytes(),
+                CHANNEL.as_bytes(),
+                numbers.as_flattened(),
+                &body,
+            ]));
+        }
+        Ok(Pipeline { bytes, answers: PIPELINE / count })
+    }
+
+    fn event(&mut self) -> Vec<u8> {
+        let mut next = || {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            b' ' + (self.random % 95) as u8
+        };
+        (0..EVENT_BYTES).map(|_| next()).collect()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn request(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend(format!("${}\r\n", word.len()).into_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend(b"\r\n");
+    }
+    bytes
+}
+
+fn script(files: &[&str]) -> Result<String, String> {
+    let mut source = String::new();
+    for file in files {
+        let path = root().join("src/backend/redis/scripts").join(file);
+        source += &fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
+    }
+    Ok(source)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
