@@ -1,5 +1,7 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
+mod pipeline;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -11,8 +13,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub use self::pipeline::{Answer, Pipeline, PipelineError};
 use crate::{
-    backend::{Backend, BackendError, Description, Feed},
+    backend::{Backend, BackendError, Description, Feed, TopicSettings},
     catalog::Catalog,
     event::{Defaults, Event, Refused, Violation, admit},
     hub::Hub,
@@ -142,31 +145,19 @@ impl Broker {
     ///
     /// Dropped before it returns, the events may be stored or not.
     pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
-        let Publish { topic, events, validate_only, expected_last } = request;
-        if topic.is_reserved() {
-            return Err(InvalidTopic::reserved(topic.as_str()).into());
-        }
-        if expected_last.is_some() {
-            return Err(PublishError::FeatureOff { field: "expected_last" });
-        }
+        let topic = request.topic.clone();
         let settings = self.shared.catalog.settings(&topic);
-        let defaults = Defaults {
-            source,
-            event_type: settings.default_type.as_deref(),
-            now: SystemTime::now(),
+        let admitted = admit_all(request, &settings, source)?;
+        let stored = match admitted.validate_only {
+            true => None,
+            false => Some(self.shared.backend.append(&topic, &settings, admitted.events).await?),
         };
-        let events = admit_all(events, &defaults)?;
-        let mut receipts: Vec<_> = events
-            .iter()
-            .map(|event| Receipt { id: event.id().to_owned(), position: None })
-            .collect();
-        if !validate_only {
-            let stored = self.shared.backend.append(&topic, &settings, events).await?;
-            for (sequence, receipt) in (stored.first.sequence..).zip(&mut receipts) {
-                receipt.position = Some(Position::new(stored.first.epoch, sequence));
-            }
-        }
-        Ok(Published { receipts })
+        Ok(published(admitted.ids, stored.map(|stored| stored.first)))
+    }
+
+    /// Many publishes under way at a time; see [`Pipeline`].
+    pub fn pipeline(&self, source: &str) -> Result<Pipeline, PipelineError> {
+        Pipeline::open(self.shared.clone(), source)
     }
 
     /// Returns when what is published from then on will be delivered.
@@ -231,11 +222,27 @@ impl Broker {
     }
 }
 
+/// A request that passed the door.
+struct Admitted {
+    events: Vec<Event>,
+    /// Of the events, in their order.
+    ids: Vec<String>,
+    validate_only: bool,
+}
+
 /// Every event passes the door, or none: all violations are told at once.
 fn admit_all(
-    events: Vec<proto::Event>,
-    defaults: &Defaults<'_>,
-) -> Result<Vec<Event>, PublishError> {
+    request: Publish,
+    settings: &TopicSettings,
+    source: &str,
+) -> Result<Admitted, PublishError> {
+    let Publish { topic, events, validate_only, expected_last } = request;
+    if topic.is_reserved() {
+        return Err(InvalidTopic::reserved(topic.as_str()).into());
+    }
+    if expected_last.is_some() {
+        return Err(PublishError::FeatureOff { field: "expected_last" });
+    }
     if events.is_empty() {
         return Err(PublishError::Empty);
     }
@@ -243,11 +250,13 @@ fn admit_all(
         let count = events.len();
         return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
     }
+    let event_type = settings.default_type.as_deref();
+    let defaults = Defaults { source, event_type, now: SystemTime::now() };
     let mut admitted = Vec::with_capacity(events.len());
     let mut violations = Vec::new();
     let mut too_large = None;
     for (index, event) in events.into_iter().enumerate() {
-        match admit(event, defaults) {
+        match admit(event, &defaults) {
             Ok(event) => admitted.push(event),
             Err(Refused::Invalid { violations: found }) => {
                 violations.extend(found.into_iter().map(|violation| (index, violation)));
@@ -267,7 +276,17 @@ fn admit_all(
     if bytes > REQUEST_BYTES_MAX {
         return Err(PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX });
     }
-    Ok(admitted)
+    let ids = admitted.iter().map(|event| event.id().to_owned()).collect();
+    Ok(Admitted { events: admitted, ids, validate_only })
+}
+
+/// `first`: where the first one was stored; the others follow it.
+fn published(ids: Vec<String>, first: Option<Position>) -> Published {
+    let receipt = |(offset, id)| Receipt {
+        id,
+        position: first.map(|first| Position::new(first.epoch, first.sequence + offset)),
+    };
+    Published { receipts: (0..).zip(ids).map(receipt).collect() }
 }
 
 fn list(violations: &[(usize, Violation)]) -> String {
