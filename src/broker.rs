@@ -17,7 +17,7 @@ pub use self::pipeline::{Answer, Pipeline, PipelineError};
 use crate::{
     backend::{Backend, BackendError, Description, Feed, TopicSettings},
     catalog::Catalog,
-    event::{Defaults, Event, Refused, Violation, admit},
+    event::{Defaults, Event, Refused, Violation, admit_with_id},
     hub::Hub,
     limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
     position::Position,
@@ -145,14 +145,15 @@ impl Broker {
     ///
     /// Dropped before it returns, the events may be stored or not.
     pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
-        let topic = request.topic.clone();
+        let (topic, validate_only) = (request.topic.clone(), request.validate_only);
         let settings = self.shared.catalog.settings(&topic);
-        let admitted = admit_all(request, &settings, source)?;
-        let stored = match admitted.validate_only {
-            true => None,
-            false => Some(self.shared.backend.append(&topic, &settings, admitted.events).await?),
-        };
-        Ok(published(admitted.ids, stored.map(|stored| stored.first)))
+        let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
+        let mut published = admit_all(request, &settings, source, &mut events)?;
+        if !validate_only {
+            let stored = self.shared.backend.append(&topic, &settings, events).await?;
+            published.are_at(stored.first);
+        }
+        Ok(published)
     }
 
     /// Many publishes under way at a time; see [`Pipeline`].
@@ -222,21 +223,15 @@ impl Broker {
     }
 }
 
-/// A request that passed the door.
-struct Admitted {
-    events: Vec<Event>,
-    /// Of the events, in their order.
-    ids: Vec<String>,
-    validate_only: bool,
-}
-
-/// Every event passes the door, or none: all violations are told at once.
+/// Every event passes the door, or none: all violations are told at once. Those that passed go to the
+/// end of `out`; where they go from there is not known yet.
 fn admit_all(
     request: Publish,
     settings: &TopicSettings,
     source: &str,
-) -> Result<Admitted, PublishError> {
-    let Publish { topic, events, validate_only, expected_last } = request;
+    out: &mut Vec<Event>,
+) -> Result<Published, PublishError> {
+    let Publish { topic, events, validate_only: _, expected_last } = request;
     if topic.is_reserved() {
         return Err(InvalidTopic::reserved(topic.as_str()).into());
     }
@@ -252,12 +247,16 @@ fn admit_all(
     }
     let event_type = settings.default_type.as_deref();
     let defaults = Defaults { source, event_type, now: SystemTime::now() };
-    let mut admitted = Vec::with_capacity(events.len());
+    let before = out.len();
+    let mut receipts = Vec::with_capacity(events.len());
     let mut violations = Vec::new();
     let mut too_large = None;
     for (index, event) in events.into_iter().enumerate() {
-        match admit(event, &defaults) {
-            Ok(event) => admitted.push(event),
+        match admit_with_id(event, &defaults) {
+            Ok((id, event)) => {
+                receipts.push(Receipt { id, position: None });
+                out.push(event);
+            }
             Err(Refused::Invalid { violations: found }) => {
                 violations.extend(found.into_iter().map(|violation| (index, violation)));
             }
@@ -266,27 +265,27 @@ fn admit_all(
             }
         }
     }
-    if !violations.is_empty() {
-        return Err(PublishError::Invalid { violations });
-    }
-    if let Some(error) = too_large {
-        return Err(error);
-    }
-    let bytes = admitted.iter().map(|event| event.encoded().len()).sum();
-    if bytes > REQUEST_BYTES_MAX {
-        return Err(PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX });
-    }
-    let ids = admitted.iter().map(|event| event.id().to_owned()).collect();
-    Ok(Admitted { events: admitted, ids, validate_only })
+    let bytes = out[before..].iter().map(|event| event.encoded().len()).sum();
+    let error = if !violations.is_empty() {
+        PublishError::Invalid { violations }
+    } else if let Some(error) = too_large {
+        error
+    } else if bytes > REQUEST_BYTES_MAX {
+        PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX }
+    } else {
+        return Ok(Published { receipts });
+    };
+    out.truncate(before);
+    Err(error)
 }
 
-/// `first`: where the first one was stored; the others follow it.
-fn published(ids: Vec<String>, first: Option<Position>) -> Published {
-    let receipt = |(offset, id)| Receipt {
-        id,
-        position: first.map(|first| Position::new(first.epoch, first.sequence + offset)),
-    };
-    Published { receipts: (0..).zip(ids).map(receipt).collect() }
+impl Published {
+    /// `first`: where the first one was stored; the others follow it.
+    fn are_at(&mut self, first: Position) {
+        for (sequence, receipt) in (first.sequence..).zip(&mut self.receipts) {
+            receipt.position = Some(Position::new(first.epoch, sequence));
+        }
+    }
 }
 
 fn list(violations: &[(usize, Violation)]) -> String {

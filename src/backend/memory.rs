@@ -136,7 +136,7 @@ impl Backend for Memory {
         let mut room = self.shared.feed.reserve(2, bytes).await.map_err(closed)?;
 
         let mut state = self.shared.state.lock();
-        let events = events.iter().map(|event| event.encoded().clone()).collect();
+        let events = events.into_iter().map(Event::into_encoded).collect();
         let (batch, born) = state.append(topic, settings, events);
         let appended = Appended {
             first: Position::new(batch.epoch, batch.first),

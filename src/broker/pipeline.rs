@@ -19,10 +19,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Admitted, Publish, PublishError, Published, Shared, admit_all, published};
+use super::{Publish, PublishError, Published, Shared, admit_all};
 use crate::{
     backend::{Appended, BackendError, TopicSettings},
-    event::Event,
+    event::{Event, Violation},
     limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, PIPELINE_BYTES_MAX, PIPELINE_REQUESTS_MAX},
     position::Position,
     subscription::{Drain, jittered},
@@ -64,6 +64,8 @@ pub struct Pipeline {
     asked: VecDeque<Asked>,
     /// What they hold.
     bytes: usize,
+    /// What of a request passed the door, for a moment.
+    admitted: Vec<Event>,
     /// The topic of the last request, as most of them are of the same one.
     last: Option<(Topic, Arc<TopicSettings>)>,
 
@@ -86,12 +88,12 @@ enum State {
     Refused(PublishError),
     Checked {
         topic: Topic,
-        ids: Vec<String>,
+        published: Published,
     },
     /// Goes with a group, behind so many events of it.
     Grouped {
         topic: Topic,
-        ids: Vec<String>,
+        published: Published,
         group: u64,
         offset: u64,
     },
@@ -132,6 +134,7 @@ impl Pipeline {
             ending,
             asked: VecDeque::new(),
             bytes: 0,
+            admitted: Vec::new(),
             last: None,
             answered: 0,
             stored: VecDeque::new(),
@@ -176,21 +179,21 @@ impl Pipeline {
                 settings
             }
         };
-        match admit_all(request, &settings, &self.source) {
-            Err(error) => self.refuse(tag, error),
-            Ok(Admitted { events, ids, validate_only }) => {
-                let events_bytes: usize = events.iter().map(|event| event.encoded().len()).sum();
-                let receipts = ids.len() * (topic.as_str().len() + RECEIPT_BYTES);
-                let bytes = REQUEST_BYTES + events_bytes + receipts;
-                let state = if validate_only {
-                    State::Checked { topic, ids }
-                } else {
-                    let (group, offset) = self.gather(&topic, &settings, events, events_bytes);
-                    State::Grouped { topic, ids, group, offset }
-                };
-                self.ask(Asked { tag, bytes, state });
-            }
-        }
+        let validate_only = request.validate_only;
+        let published = match admit_all(request, &settings, &self.source, &mut self.admitted) {
+            Ok(published) => published,
+            Err(error) => return self.refuse(tag, error),
+        };
+        let events_bytes: usize = self.admitted.iter().map(|event| event.encoded().len()).sum();
+        let receipts_bytes = self.admitted.len() * (topic.as_str().len() + RECEIPT_BYTES);
+        let state = if validate_only {
+            self.admitted.clear();
+            State::Checked { topic, published }
+        } else {
+            let (group, offset) = self.gather(&topic, &settings, events_bytes);
+            State::Grouped { topic, published, group, offset }
+        };
+        self.ask(Asked { tag, bytes: REQUEST_BYTES + events_bytes + receipts_bytes, state });
     }
 
     /// Takes a request that cannot be one; it is answered in its turn.
@@ -204,38 +207,32 @@ impl Pipeline {
         self.asked.push_back(asked);
     }
 
-    /// Puts events into a group of their topic: its number, and how many events stand before them.
-    fn gather(
-        &mut self,
-        topic: &Topic,
-        settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
-        bytes: usize,
-    ) -> (u64, u64) {
+    /// Puts what was admitted into a group of its topic: its number, and how many events of it
+    /// stand before them.
+    fn gather(&mut self, topic: &Topic, settings: &Arc<TopicSettings>, bytes: usize) -> (u64, u64) {
         let under_way = self.answered + (self.stored.len() + self.storing.len()) as u64;
         let open = self.gathering.get(topic).copied().filter(|index| {
             let group = &self.gathered[*index];
-            group.events.len() + events.len() <= COMMIT_EVENTS_MAX
+            group.events.len() + self.admitted.len() <= COMMIT_EVENTS_MAX
                 && group.bytes + bytes <= COMMIT_BYTES_MAX
         });
-        if let Some(index) = open {
-            let group = &mut self.gathered[index];
-            let offset = group.events.len() as u64;
-            group.events.extend(events);
-            group.bytes += bytes;
-            group.requests += 1;
-            return (under_way + index as u64, offset);
-        }
-        let index = self.gathered.len();
-        self.gathering.insert(topic.clone(), index);
-        self.gathered.push_back(Group {
-            topic: topic.clone(),
-            settings: settings.clone(),
-            events,
-            bytes,
-            requests: 1,
+        let index = open.unwrap_or_else(|| {
+            self.gathering.insert(topic.clone(), self.gathered.len());
+            self.gathered.push_back(Group {
+                topic: topic.clone(),
+                settings: settings.clone(),
+                events: Vec::new(),
+                bytes: 0,
+                requests: 0,
+            });
+            self.gathered.len() - 1
         });
-        (under_way + index as u64, 0)
+        let group = &mut self.gathered[index];
+        let offset = group.events.len() as u64;
+        group.events.append(&mut self.admitted);
+        group.bytes += bytes;
+        group.requests += 1;
+        (under_way + index as u64, offset)
     }
 
     /// Hands what was pushed to the backend, and goes on with what is there. The task hears when
@@ -267,14 +264,14 @@ impl Pipeline {
         self.bytes -= bytes;
         let result = match state {
             State::Refused(error) => Err(error),
-            State::Checked { topic, ids } => Ok((topic, published(ids, None))),
-            State::Grouped { topic, ids, group, offset } => {
+            State::Checked { topic, published } => Ok((topic, published)),
+            State::Grouped { topic, mut published, group, offset } => {
                 let stored = &mut self.stored[(group - self.answered) as usize];
                 stored.requests -= 1;
                 match &stored.outcome {
                     Ok(Appended { first, .. }) => {
-                        let first = Position::new(first.epoch, first.sequence + offset);
-                        Ok((topic, published(ids, Some(first))))
+                        published.are_at(Position::new(first.epoch, first.sequence + offset));
+                        Ok((topic, published))
                     }
                     Err(error) => Err(error.clone().into()),
                 }
@@ -329,9 +326,8 @@ async fn ending(
 fn size(error: &PublishError) -> usize {
     match error {
         PublishError::Invalid { violations } => {
-            let text = |(_, v): &(usize, crate::event::Violation)| {
-                RECEIPT_BYTES + v.field.len() + v.description.len()
-            };
+            let text =
+                |(_, v): &(usize, Violation)| RECEIPT_BYTES + v.field.len() + v.description.len();
             violations.iter().map(text).sum()
         }
         PublishError::Topic(_)

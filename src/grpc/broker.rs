@@ -7,7 +7,11 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait, metadata::MetadataMap};
 use tracing::error;
 
-use super::{publish_stream, server::broker_server, status};
+use super::{
+    publish_stream::{self, Reply},
+    server::broker_server,
+    status,
+};
 use crate::{
     broker::{Broker, Publish, PublishError, Published},
     frame::Frame,
@@ -41,7 +45,7 @@ impl broker_server::Broker for BrokerService {
         Ok(Response::new(response(&topic, published.map_err(status::publish)?)))
     }
 
-    type PublishStreamStream = Answers<proto::PublishStreamResponse>;
+    type PublishStreamStream = Answers<Reply>;
 
     async fn publish_stream(
         &self,
@@ -80,9 +84,14 @@ pub(super) fn publish(topic: Topic, request: proto::PublishRequest) -> Publish {
     Publish { topic, events, validate_only, expected_last }
 }
 
-pub(super) fn response(topic: &Topic, published: Published) -> proto::PublishResponse {
+/// What was reached: nothing, where the request was only checked.
+pub(super) fn durability(published: &Published) -> proto::Durability {
     let stored = published.receipts.iter().any(|receipt| receipt.position.is_some());
-    let durability = if stored { proto::Durability::Live } else { proto::Durability::Unspecified };
+    if stored { proto::Durability::Live } else { proto::Durability::Unspecified }
+}
+
+fn response(topic: &Topic, published: Published) -> proto::PublishResponse {
+    let durability = durability(&published);
     let receipt = |receipt: crate::broker::Receipt| proto::Receipt {
         id: receipt.id,
         position: receipt.position.map(|position| proto::Position {
