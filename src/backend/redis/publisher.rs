@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::Instant,
 };
@@ -42,6 +43,8 @@ pub(super) struct Publisher {
     session: Arc<Session>,
     /// Tells the listener of a rollback.
     listener: mpsc::Sender<Request>,
+    /// Where groups are committed: a lane serves callers on many runtimes and ends with none of them.
+    runtime: Handle,
     waiting: Mutex<Waiting>,
 }
 
@@ -71,7 +74,8 @@ struct Append {
 
 impl Publisher {
     pub(super) fn new(session: Arc<Session>, listener: mpsc::Sender<Request>) -> Arc<Publisher> {
-        Arc::new(Publisher { session, listener, waiting: Mutex::default() })
+        let runtime = Handle::current();
+        Arc::new(Publisher { session, listener, runtime, waiting: Mutex::default() })
     }
 
     pub(super) async fn append(
@@ -105,7 +109,7 @@ impl Publisher {
         lane.bytes += bytes;
         lane.appends.push_back(append);
         if idle {
-            tokio::spawn(self.clone().drain(topic.clone()));
+            self.runtime.spawn(self.clone().drain(topic.clone()));
         }
         Ok(())
     }

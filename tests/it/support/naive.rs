@@ -11,7 +11,10 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use prost::Message;
 use tidings::{
-    grpc::server::broker_server::{Broker, BrokerServer},
+    grpc::{
+        publish_stream::Reply,
+        server::broker_server::{Broker, BrokerServer},
+    },
     proto::{self, subscribe_response::Control},
 };
 use tokio::{net::TcpListener, sync::Mutex};
@@ -27,7 +30,7 @@ struct Naive {
 }
 
 type Frames = Pin<Box<dyn Stream<Item = Result<proto::SubscribeResponse, Status>> + Send>>;
-type Answers = Pin<Box<dyn Stream<Item = Result<proto::PublishStreamResponse, Status>> + Send>>;
+type Answers = Pin<Box<dyn Stream<Item = Result<Reply, Status>> + Send>>;
 
 fn control(control: Control) -> proto::SubscribeResponse {
     proto::SubscribeResponse { events: Vec::new(), control: Some(control) }
