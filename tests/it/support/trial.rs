@@ -22,9 +22,7 @@ use super::{
     redis::{Persistence, RedisServer},
 };
 
-const PUBLISHERS: usize = 3;
-/// So many of them publish on streams.
-const STREAMING: usize = 1;
+pub(crate) const PUBLISHERS: usize = 3;
 /// Requests of a stream that are sent together.
 const STREAMED_TOGETHER: u64 = 8;
 const SUBSCRIBERS: usize = 4;
@@ -43,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) events: u64,
     /// What each publisher tries, in events per second.
     pub(crate) rate: f64,
+    /// So many of the publishers publish on streams.
+    pub(crate) streaming: usize,
     /// Whether the topics exist before anybody listens.
     pub(crate) topics_exist: bool,
 }
@@ -210,7 +210,7 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
                 broker: index,
             };
             // The naive facade has no streams of publishes.
-            let streams = index < STREAMING && plan.make != Make::Naive;
+            let streams = index < plan.streaming && plan.make != Make::Naive;
             tokio::spawn(async move {
                 if streams { publisher.stream().await } else { publisher.run().await }
             })
