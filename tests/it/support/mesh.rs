@@ -121,9 +121,12 @@ impl Kind {
                 .arg(config)
                 .args(["-l", "warning", "--concurrency", "1"])
                 .args(["--use-dynamic-base-id"]),
-            Kind::Nginx => {
-                command.arg("-p").arg(folder).arg("-c").arg(config).args(["-g", "daemon off;"])
-            }
+            Kind::Nginx => command
+                .arg("-p")
+                .arg(folder)
+                .arg("-c")
+                .arg(config)
+                .args(["-g", "daemon off; master_process off;"]),
             Kind::Haproxy => command.arg("-f").arg(config).arg("-db"),
         };
         command
