@@ -11,9 +11,22 @@ pub mod web;
 
 use std::{io, time::Duration};
 
-use tokio::{net::TcpListener, sync::oneshot};
-use tonic::{body::Body, codec::CompressionEncoding, transport::Server};
-use tonic_health::ServingStatus;
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    net::TcpListener,
+    sync::oneshot,
+};
+use tonic::{
+    body::Body,
+    codec::CompressionEncoding,
+    transport::{Server, server::Connected},
+};
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 use tonic_web::GrpcWebLayer;
 use tower::{
     ServiceBuilder,
@@ -77,6 +90,15 @@ pub struct Serving {
     pub web_origins: Vec<WebOrigin>,
 }
 
+/// What every connection is offered.
+#[derive(Debug, Clone)]
+struct Services {
+    broker: Broker,
+    health: HealthServer<HealthService>,
+    intake: Intake,
+    origins: Option<web::Origins>,
+}
+
 /// Serves on `listener` until `stop` is ready; then tells every stream to go elsewhere within
 /// `grace`, still serving, and returns some seconds after that at the latest, whatever clients do.
 pub async fn serve(
@@ -86,60 +108,15 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let health = HealthReporter::new();
     health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
     let (close, closed) = oneshot::channel::<()>();
     let connections = accept::connections(listener, accept::Bounds::default());
-    let intake = Intake::default();
-    let web = (!web_origins.is_empty()).then(|| {
-        let origins = web::Origins::new(web_origins);
-        ServiceBuilder::new()
-            .layer(web::cors(origins.clone()))
-            .layer(web::guard(origins))
-            .layer(GrpcWebLayer::new())
-            .into_inner()
+    let services = Services::new(broker.clone(), &health, web_origins);
+    let server = services.serve(connections, async {
+        // An error means that `serve` was dropped: stopping is right then, too.
+        let _ = closed.await;
     });
-    let server = Server::builder()
-        .accept_http1(web.is_some())
-        .layer(option_layer(web))
-        .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
-            request.map(|body| intake.bound(body))
-        }))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
-        // Unless it is told, tonic tells hyper that there is no bound.
-        .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(
-            BrokerServer::new(BrokerService { broker: broker.clone() })
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd)
-                .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            AdminServer::new(AdminService { broker: broker.clone() })
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd),
-        )
-        .add_service(
-            WorkersServer::new(WorkersService)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd),
-        )
-        .add_service(
-            SchemasServer::new(SchemasService)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd),
-        )
-        .serve_with_incoming_shutdown(connections, async {
-            // An error means that `serve` was dropped: stopping is right then, too.
-            let _ = closed.await;
-        });
     info!(%address, "serving gRPC");
 
     let goodbye = async {
@@ -159,6 +136,85 @@ pub async fn serve(
         () = goodbye => warn!("connections were cut: their clients did not take what was sent"),
     }
     Ok(())
+}
+
+/// Serves one connection that came through no door: an end of a pipe in memory, for whoever measures.
+/// Goes on until it is dropped.
+pub async fn serve_pipe(broker: Broker, pipe: DuplexStream) -> Result<(), ServeError> {
+    let services = Services::new(broker, &HealthReporter::new(), Vec::new());
+    // Where no other could come, tonic would ask this one to go.
+    let connections = stream::iter([Ok(pipe)]).chain(stream::pending());
+    services.serve(connections, std::future::pending()).await
+}
+
+impl Services {
+    fn new(broker: Broker, health: &HealthReporter, origins: Vec<WebOrigin>) -> Services {
+        Services {
+            broker,
+            health: HealthServer::new(HealthService::from_health_reporter(health.clone())),
+            intake: Intake::default(),
+            origins: (!origins.is_empty()).then(|| web::Origins::new(origins)),
+        }
+    }
+
+    /// Takes no more connections after `close`, and returns when those that are open have ended.
+    async fn serve<C>(
+        self,
+        connections: impl Stream<Item = io::Result<C>>,
+        close: impl Future<Output = ()>,
+    ) -> Result<(), ServeError>
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let Services { broker, health, intake, origins } = self;
+        let web = origins.map(|origins| {
+            ServiceBuilder::new()
+                .layer(web::cors(origins.clone()))
+                .layer(web::guard(origins))
+                .layer(GrpcWebLayer::new())
+                .into_inner()
+        });
+        Server::builder()
+            .accept_http1(web.is_some())
+            .layer(option_layer(web))
+            .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
+                request.map(|body| intake.bound(body))
+            }))
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+            // Unless it is told, tonic tells hyper that there is no bound.
+            .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .add_service(health)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(
+                BrokerServer::new(BrokerService { broker: broker.clone() })
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd)
+                    .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+            )
+            .add_service(
+                AdminServer::new(AdminService { broker: broker.clone() })
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            )
+            .add_service(
+                WorkersServer::new(WorkersService)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            )
+            .add_service(
+                SchemasServer::new(SchemasService)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            )
+            .serve_with_incoming_shutdown(connections, close)
+            .await?;
+        Ok(())
+    }
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
