@@ -37,13 +37,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(&clients)
         .compile_fds(files.clone())?;
 
-    // The servers. What Subscribe answers is a frame that is encoded already, shared by all subscribers.
+    // The servers. What Subscribe answers is a frame that is encoded already, shared by all subscribers;
+    // what PublishStream answers is encoded from what the broker says, without a message in between.
     let servers = out.join("servers");
     fs::create_dir_all(&servers)?;
     tonic_prost_build::configure()
         .build_client(false)
         .codec_path("crate::grpc::codec::Messages")
         .extern_path(".tidings.v1.SubscribeResponse", "crate::frame::Frame")
+        .extern_path(".tidings.v1.PublishStreamResponse", "crate::grpc::publish_stream::Reply")
         .extern_path(".tidings.v1", "crate::proto::v1")
         .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")
         .out_dir(&servers)

@@ -1,5 +1,7 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
+mod pipeline;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -11,10 +13,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub use self::pipeline::{Answer, Pipeline, PipelineError};
 use crate::{
-    backend::{Backend, BackendError, Description, Feed},
+    backend::{Backend, BackendError, Description, Feed, TopicSettings},
     catalog::Catalog,
-    event::{Defaults, Event, Refused, Violation, admit},
+    event::{Defaults, Event, Refused, Violation, admit_with_id},
     hub::Hub,
     limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
     position::Position,
@@ -142,31 +145,20 @@ impl Broker {
     ///
     /// Dropped before it returns, the events may be stored or not.
     pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
-        let Publish { topic, events, validate_only, expected_last } = request;
-        if topic.is_reserved() {
-            return Err(InvalidTopic::reserved(topic.as_str()).into());
-        }
-        if expected_last.is_some() {
-            return Err(PublishError::FeatureOff { field: "expected_last" });
-        }
+        let (topic, validate_only) = (request.topic.clone(), request.validate_only);
         let settings = self.shared.catalog.settings(&topic);
-        let defaults = Defaults {
-            source,
-            event_type: settings.default_type.as_deref(),
-            now: SystemTime::now(),
-        };
-        let events = admit_all(events, &defaults)?;
-        let mut receipts: Vec<_> = events
-            .iter()
-            .map(|event| Receipt { id: event.id().to_owned(), position: None })
-            .collect();
+        let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
+        let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {
             let stored = self.shared.backend.append(&topic, &settings, events).await?;
-            for (sequence, receipt) in (stored.first.sequence..).zip(&mut receipts) {
-                receipt.position = Some(Position::new(stored.first.epoch, sequence));
-            }
+            published.are_at(stored.first);
         }
-        Ok(Published { receipts })
+        Ok(published)
+    }
+
+    /// Many publishes under way at a time; see [`Pipeline`].
+    pub fn pipeline(&self, source: &str) -> Result<Pipeline, PipelineError> {
+        Pipeline::open(self.shared.clone(), source)
     }
 
     /// Returns when what is published from then on will be delivered.
@@ -231,11 +223,21 @@ impl Broker {
     }
 }
 
-/// Every event passes the door, or none: all violations are told at once.
+/// Every event passes the door, or none: all violations are told at once. Those that passed go to the
+/// end of `out`; where they go from there is not known yet.
 fn admit_all(
-    events: Vec<proto::Event>,
-    defaults: &Defaults<'_>,
-) -> Result<Vec<Event>, PublishError> {
+    request: Publish,
+    settings: &TopicSettings,
+    source: &str,
+    out: &mut Vec<Event>,
+) -> Result<Published, PublishError> {
+    let Publish { topic, events, validate_only: _, expected_last } = request;
+    if topic.is_reserved() {
+        return Err(InvalidTopic::reserved(topic.as_str()).into());
+    }
+    if expected_last.is_some() {
+        return Err(PublishError::FeatureOff { field: "expected_last" });
+    }
     if events.is_empty() {
         return Err(PublishError::Empty);
     }
@@ -243,12 +245,18 @@ fn admit_all(
         let count = events.len();
         return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
     }
-    let mut admitted = Vec::with_capacity(events.len());
+    let event_type = settings.default_type.as_deref();
+    let defaults = Defaults { source, event_type, now: SystemTime::now() };
+    let before = out.len();
+    let mut receipts = Vec::with_capacity(events.len());
     let mut violations = Vec::new();
     let mut too_large = None;
     for (index, event) in events.into_iter().enumerate() {
-        match admit(event, defaults) {
-            Ok(event) => admitted.push(event),
+        match admit_with_id(event, &defaults) {
+            Ok((id, event)) => {
+                receipts.push(Receipt { id, position: None });
+                out.push(event);
+            }
             Err(Refused::Invalid { violations: found }) => {
                 violations.extend(found.into_iter().map(|violation| (index, violation)));
             }
@@ -257,17 +265,27 @@ fn admit_all(
             }
         }
     }
-    if !violations.is_empty() {
-        return Err(PublishError::Invalid { violations });
+    let bytes = out[before..].iter().map(|event| event.encoded().len()).sum();
+    let error = if !violations.is_empty() {
+        PublishError::Invalid { violations }
+    } else if let Some(error) = too_large {
+        error
+    } else if bytes > REQUEST_BYTES_MAX {
+        PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX }
+    } else {
+        return Ok(Published { receipts });
+    };
+    out.truncate(before);
+    Err(error)
+}
+
+impl Published {
+    /// `first`: where the first one was stored; the others follow it.
+    fn are_at(&mut self, first: Position) {
+        for (sequence, receipt) in (first.sequence..).zip(&mut self.receipts) {
+            receipt.position = Some(Position::new(first.epoch, sequence));
+        }
     }
-    if let Some(error) = too_large {
-        return Err(error);
-    }
-    let bytes = admitted.iter().map(|event| event.encoded().len()).sum();
-    if bytes > REQUEST_BYTES_MAX {
-        return Err(PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX });
-    }
-    Ok(admitted)
 }
 
 fn list(violations: &[(usize, Violation)]) -> String {

@@ -26,6 +26,16 @@ pub const COMMIT_QUEUES_BYTES_MAX: usize = 256 << 20;
 /// try another broker.
 pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Requests of one publish stream that have come and are not answered yet: what a broker far from its
+/// Redis needs to be busy, and still little memory. Beyond it no more are read.
+pub const PIPELINE_REQUESTS_MAX: usize = 4096;
+/// The same in bytes, answers included; one request more may follow. As much as HTTP/2 lets a client
+/// send ahead on one stream.
+pub const PIPELINE_BYTES_MAX: usize = 1 << 20;
+/// Answers of a publish stream go out together up to this many: enough for one write, and few, as
+/// they no longer count above.
+pub const ANSWERS_TOGETHER: usize = 256;
+
 /// Largest frame of a subscribe stream, in bytes, unless one event is larger.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Small frames that are ready together go out as one up to this many bytes.

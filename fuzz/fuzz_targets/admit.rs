@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     match admit(event, &defaults) {
         Ok(event) => {
             let again = proto::Event::decode(event.encoded().clone()).expect("readable");
-            assert_eq!(&again, event.message());
+            assert_eq!(again, event.message());
             // Not byte for byte: extensions stand in no order.
             let twice = admit(again.clone(), &defaults).expect("admitted twice");
             assert_eq!(twice.message(), event.message());

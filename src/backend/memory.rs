@@ -12,7 +12,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::{
+    task::coop,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -39,6 +42,8 @@ pub struct Memory {
 
 struct Shared {
     feed: Teller,
+    /// Of those who store: who came first is first, also where there is no room on the feed.
+    turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -78,7 +83,7 @@ impl Memory {
             last_epoch: 0,
             clock: Clock { set_us: micros(SystemTime::now()), set_at: Instant::now() },
         };
-        let shared = Arc::new(Shared { feed, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { feed, turn: Default::default(), state: Mutex::new(state) });
         let ticker = AbortOnDropHandle::new(tokio::spawn(tick(shared.clone())));
         (Memory { shared, ticker: Mutex::new(Some(ticker)) }, news)
     }
@@ -124,12 +129,14 @@ impl Backend for Memory {
         events: Vec<Event>,
     ) -> Result<Appended, BackendError> {
         assert!(!events.is_empty(), "{topic}: an empty batch was admitted");
+        // Without tokio's budget, which could send the first one away before it stands in line.
+        let _turn = coop::unconstrained(self.shared.turn.lock()).await;
         // At most a birth and a batch.
         let bytes = events.iter().map(|event| event.encoded().len()).sum();
         let mut room = self.shared.feed.reserve(2, bytes).await.map_err(closed)?;
 
         let mut state = self.shared.state.lock();
-        let events = events.iter().map(|event| event.encoded().clone()).collect();
+        let events = events.into_iter().map(Event::into_encoded).collect();
         let (batch, born) = state.append(topic, settings, events);
         let appended = Appended {
             first: Position::new(batch.epoch, batch.first),

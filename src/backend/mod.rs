@@ -49,6 +49,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Stores `events` (at least one) at the end of `topic`, which begins to exist if it did not.
     /// Returns once they are stored and handed to whoever listens.
     ///
+    /// Calls for one topic store in the order in which they were first polled, where they do: one
+    /// that is polled after another was may fail alone, but never goes before it.
+    ///
     /// Not cancel safe in its outcome: dropped, the events may be stored or not.
     async fn append(
         &self,

@@ -7,7 +7,11 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait, metadata::MetadataMap};
 use tracing::error;
 
-use super::{server::broker_server, status};
+use super::{
+    publish_stream::{self, Reply},
+    server::broker_server,
+    status,
+};
 use crate::{
     broker::{Broker, Publish, PublishError, Published},
     frame::Frame,
@@ -33,23 +37,27 @@ impl broker_server::Broker for BrokerService {
         &self,
         request: Request<proto::PublishRequest>,
     ) -> Result<Response<proto::PublishResponse>, Status> {
-        let proto::PublishRequest { topic, events, expected_last, validate_only } =
-            request.into_inner();
-        let topic: Topic =
-            topic.parse().map_err(|error| status::publish(PublishError::Topic(error)))?;
-        let expected_last = expected_last.map(|last| Position::new(last.epoch, last.sequence));
-        let request = Publish { topic: topic.clone(), events, validate_only, expected_last };
+        let request = request.into_inner();
+        let topic = request.topic.parse();
+        let topic: Topic = topic.map_err(|error| status::publish(PublishError::Topic(error)))?;
+        let request = publish(topic.clone(), request);
         let published = whole(self.broker.publish(ANONYMOUS, request)).await?;
         Ok(Response::new(response(&topic, published.map_err(status::publish)?)))
     }
 
-    type PublishStreamStream = Answers<proto::PublishStreamResponse>;
+    type PublishStreamStream = Answers<Reply>;
 
     async fn publish_stream(
         &self,
-        _request: Request<Streaming<proto::PublishStreamRequest>>,
+        request: Request<Streaming<proto::PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        Err(status::feature_off("Broker.PublishStream"))
+        let deadline = deadline(request.metadata());
+        let pipeline = self.broker.pipeline(ANONYMOUS).map_err(status::pipeline)?;
+        let answers = publish_stream::answers(pipeline, request.into_inner());
+        Ok(Response::new(match deadline {
+            None => answers.boxed(),
+            Some(deadline) => until(deadline, answers).boxed(),
+        }))
     }
 
     type SubscribeStream = Answers<Frame>;
@@ -69,9 +77,21 @@ impl broker_server::Broker for BrokerService {
     }
 }
 
-fn response(topic: &Topic, published: Published) -> proto::PublishResponse {
+/// What is asked for; the topic was read before.
+pub(super) fn publish(topic: Topic, request: proto::PublishRequest) -> Publish {
+    let proto::PublishRequest { topic: _, events, expected_last, validate_only } = request;
+    let expected_last = expected_last.map(|last| Position::new(last.epoch, last.sequence));
+    Publish { topic, events, validate_only, expected_last }
+}
+
+/// What was reached: nothing, where the request was only checked.
+pub(super) fn durability(published: &Published) -> proto::Durability {
     let stored = published.receipts.iter().any(|receipt| receipt.position.is_some());
-    let durability = if stored { proto::Durability::Live } else { proto::Durability::Unspecified };
+    if stored { proto::Durability::Live } else { proto::Durability::Unspecified }
+}
+
+fn response(topic: &Topic, published: Published) -> proto::PublishResponse {
+    let durability = durability(&published);
     let receipt = |receipt: crate::broker::Receipt| proto::Receipt {
         id: receipt.id,
         position: receipt.position.map(|position| proto::Position {
@@ -108,10 +128,10 @@ fn frames(subscription: Subscription) -> impl Stream<Item = Result<Frame, Status
 }
 
 /// tonic honours a client's deadline only until the answer begins.
-fn until(
+fn until<T: Send>(
     deadline: Instant,
-    frames: impl Stream<Item = Result<Frame, Status>> + Send,
-) -> impl Stream<Item = Result<Frame, Status>> + Send {
+    frames: impl Stream<Item = Result<T, Status>> + Send,
+) -> impl Stream<Item = Result<T, Status>> + Send {
     let over = stream::once(async move {
         tokio::time::sleep_until(deadline).await;
         Err(status::stream_deadline())

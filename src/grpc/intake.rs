@@ -66,28 +66,38 @@ struct Message {
     prefix: [u8; 5],
     prefix_bytes: usize,
     missing: u64,
+    /// What has come of it.
+    bytes: usize,
 }
 
 impl Message {
-    /// Goes on over `bytes`; whether the last message is whole.
+    /// Goes on over `bytes`; whether a message ended there, so that the next one has begun since.
     fn pass(&mut self, mut bytes: &[u8]) -> bool {
+        let mut ended = false;
         while !bytes.is_empty() {
             if self.missing > 0 {
                 let part = bytes.len().min(usize::try_from(self.missing).unwrap_or(usize::MAX));
                 self.missing -= part as u64;
+                self.bytes += part;
                 bytes = &bytes[part..];
             } else {
                 self.prefix[self.prefix_bytes] = bytes[0];
                 self.prefix_bytes += 1;
+                self.bytes += 1;
                 bytes = &bytes[1..];
-                if self.prefix_bytes == self.prefix.len() {
-                    let [_, length @ ..] = self.prefix;
-                    self.missing = u32::from_be_bytes(length).into();
-                    self.prefix_bytes = 0;
+                if self.prefix_bytes < self.prefix.len() {
+                    continue;
                 }
+                let [_, length @ ..] = self.prefix;
+                self.missing = u32::from_be_bytes(length).into();
+                self.prefix_bytes = 0;
+            }
+            if self.missing == 0 {
+                ended = true;
+                self.bytes = 0;
             }
         }
-        self.missing == 0 && self.prefix_bytes == 0
+        ended
     }
 }
 
@@ -97,16 +107,17 @@ impl Arriving {
             // The decoder has all of it now, and what it makes of it has bounds of its own.
             self.held = None;
             self.late = None;
-            return Ok(Frame::data(data));
         }
-        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let share = self.intake.budget.clone().try_acquire_many_owned(bytes);
-        let share = share.map_err(|_| status::crowded(UNFINISHED_REQUESTS_BYTES_MAX))?;
-        match &mut self.held {
-            Some(held) => held.merge(share),
-            held @ None => *held = Some(share),
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let bytes = u32::try_from(self.message.bytes - held).unwrap_or(u32::MAX);
+        if bytes > 0 {
+            let share = self.intake.budget.clone().try_acquire_many_owned(bytes);
+            let share = share.map_err(|_| status::crowded(UNFINISHED_REQUESTS_BYTES_MAX))?;
+            match &mut self.held {
+                Some(held) => held.merge(share),
+                held @ None => *held = Some(share),
+            }
         }
-        self.late.get_or_insert_with(|| Box::pin(sleep(self.intake.arrival)));
         Ok(Frame::data(data))
     }
 }
@@ -120,16 +131,21 @@ impl HttpBody for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        if let Some(late) = &mut this.late
-            && late.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(status::unfinished(this.intake.arrival))));
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| match frame?.into_data() {
+                Ok(data) => this.take(data),
+                Err(trailers) => Ok(trailers),
+            }));
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| match frame?.into_data() {
-            Ok(data) => this.take(data),
-            Err(trailers) => Ok(trailers),
-        }))
+        // Only what has to be waited for can be late: a stream is read no further while the broker
+        // is busy with what came before, and that is not the client's fault.
+        if this.held.is_none() {
+            return Poll::Pending;
+        }
+        let arrival = this.intake.arrival;
+        let late = this.late.get_or_insert_with(|| Box::pin(sleep(arrival)));
+        ready!(late.as_mut().poll(cx));
+        Poll::Ready(Some(Err(status::unfinished(arrival))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -145,6 +161,7 @@ impl HttpBody for Arriving {
 mod tests {
     use std::future::poll_fn;
 
+    use futures_util::FutureExt as _;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -222,6 +239,40 @@ mod tests {
             next(&mut body).await.expect("a frame").expect("no error");
             tokio::time::sleep(2 * intake.arrival).await;
         }
+        drop(sender);
+        assert!(next(&mut body).await.is_none());
+    }
+
+    /// As HTTP/2 cuts it: each frame ends in the middle of the next message.
+    #[tokio::test(start_paused = true)]
+    async fn of_a_stream_only_the_message_that_is_not_whole_has_a_share_and_a_deadline() {
+        let intake = intake(1000);
+        let (sender, mut body) = request(&intake);
+        sender.send(message(95, 45)).await.expect("sent");
+        next(&mut body).await.expect("a frame").expect("no error");
+        for _ in 0..30 {
+            assert_eq!(intake.budget.available_permits(), 950);
+            let frame = [&[7; 50][..], &message(95, 45)].concat();
+            sender.send(frame.into()).await.expect("sent");
+            // It is waited for, and comes in time.
+            assert!(next(&mut body).now_or_never().is_some());
+            assert!(next(&mut body).now_or_never().is_none());
+            tokio::time::sleep(intake.arrival / 2).await;
+        }
+        let error = next(&mut body).await.expect("an end").expect_err("late");
+        assert_eq!(error.code(), tonic::Code::DeadlineExceeded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_not_late_while_the_broker_does_not_ask_for_it() {
+        let intake = intake(1000);
+        let (sender, mut body) = request(&intake);
+        sender.send(message(95, 45)).await.expect("sent");
+        next(&mut body).await.expect("a frame").expect("no error");
+        tokio::time::sleep(2 * intake.arrival).await;
+        assert!(next(&mut body).now_or_never().is_none());
+        sender.send(vec![7; 50].into()).await.expect("sent");
+        next(&mut body).await.expect("a frame").expect("no error");
         drop(sender);
         assert!(next(&mut body).await.is_none());
     }

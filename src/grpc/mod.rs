@@ -6,6 +6,7 @@ mod broker;
 pub mod client;
 mod codec;
 mod intake;
+pub mod publish_stream;
 pub mod status;
 pub mod web;
 

@@ -7,7 +7,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    backend::BackendError, broker::PublishError, subscription::SubscribeError, topic::InvalidTopic,
+    backend::BackendError,
+    broker::{PipelineError, PublishError},
+    proto::publish_stream_response::Failure,
+    subscription::SubscribeError,
+    topic::InvalidTopic,
 };
 
 const DOMAIN: &str = "tidings";
@@ -123,11 +127,7 @@ pub fn subscribe(error: SubscribeError) -> Status {
         SubscribeError::TooManyTopics { limit } => {
             told.with("limit", limit).quota("topics of one stream").status(Reason::QuotaExceeded)
         }
-        SubscribeError::TooManyStreams { limit } => told
-            .with("limit", limit)
-            .quota("streams of one broker")
-            .retry(Duration::from_secs(1))
-            .status(Reason::TooManyStreams),
+        SubscribeError::TooManyStreams { limit } => too_many_streams(told, limit),
         SubscribeError::PositionLost { topic, gap } => {
             let missed = gap.missed.map_or("unknown".to_owned(), |missed| missed.to_string());
             told.with("topic", &topic)
@@ -143,6 +143,43 @@ pub fn subscribe(error: SubscribeError) -> Status {
         SubscribeError::StreamMaxAge => told.retry(Duration::ZERO).status(Reason::StreamMaxAge),
         SubscribeError::Backend(error) => backend(error),
     }
+}
+
+/// Why a stream of publishes is not opened, or ends with what was not answered.
+pub fn pipeline(error: PipelineError) -> Status {
+    let told = Told::new(&error);
+    match error {
+        PipelineError::TooManyStreams { limit } => too_many_streams(told, limit),
+        PipelineError::Draining => told.retry(Duration::ZERO).status(Reason::BrokerDraining),
+        PipelineError::MaxAge => told.retry(Duration::ZERO).status(Reason::StreamMaxAge),
+    }
+}
+
+/// What a call would have ended with, as the answer to one request of a stream.
+pub fn failure(status: &Status) -> Failure {
+    let details = status.get_error_details();
+    let info = details.error_info().cloned();
+    let (reason, mut metadata) = info.map(|info| (info.reason, info.metadata)).unwrap_or_default();
+    // The answer has no place for violations; what is wrong with each field stands in the message.
+    if let Some(bad) = details.bad_request() {
+        let fields: Vec<_> = bad.field_violations.iter().map(|v| v.field.as_str()).collect();
+        metadata.insert("fields".to_owned(), fields.join("\n"));
+    }
+    let retry = details.retry_info().and_then(|retry| retry.retry_delay);
+    Failure {
+        code: status.code().into(),
+        reason,
+        message: status.message().to_owned(),
+        metadata,
+        retry_delay: retry.and_then(|delay| delay.try_into().ok()),
+    }
+}
+
+fn too_many_streams(told: Told, limit: usize) -> Status {
+    told.with("limit", limit)
+        .quota("streams of one broker")
+        .retry(Duration::from_secs(1))
+        .status(Reason::TooManyStreams)
 }
 
 fn backend(error: BackendError) -> Status {
@@ -246,8 +283,8 @@ pub fn feature_off(feature: &'static str) -> Status {
 
 /// The client's own deadline, on a stream.
 pub fn stream_deadline() -> Status {
-    let message = "the deadline that the client set for this stream is over: subscribe without \
-                   one, or again with the positions reached";
+    let message = "the deadline that the client set for this stream is over: open it without one, or \
+                   subscribe again with the positions reached";
     Told::new(&message).status(Reason::StreamDeadline)
 }
 

@@ -624,7 +624,7 @@ where
 }
 
 /// Give or take a tenth, so that streams that began together do not end together.
-fn jittered(age: Duration) -> Duration {
+pub(crate) fn jittered(age: Duration) -> Duration {
     let random = Uuid::now_v7().as_u64_pair().1 % 2001;
     age.mul_f64(0.9 + random as f64 / 10_000.0)
 }

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use prost::Message;
 use tidings::{
     backend::{
         Appended, Backend, Batch, Entry, Feed, News, TopicSettings,
@@ -166,6 +168,42 @@ pub async fn concurrent_publishes_are_stored_whole_and_told_in_order(
         assert!(batch.before() == at || at.is_beginning());
         at = batch.last();
     }
+}
+
+/// Polled first by hand: in what order a scheduler does it is its own affair.
+pub async fn calls_are_stored_in_the_order_in_which_they_were_polled_first(
+    make: impl AsyncFn() -> Opened,
+) {
+    const CALLS: u64 = 2000;
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.in_order");
+    let (settings, topic) = (settings(), &orders);
+    let _attachment = backend.attach(topic, &settings).await.expect("attached");
+    attached(&mut feed, topic).await;
+    // More than the feed has room for: they have to wait for each other.
+    let mut waiting = Vec::new();
+    for id in 0..CALLS {
+        let mut call = backend.append(topic, &settings, events([id]));
+        match (&mut call).now_or_never() {
+            Some(stored) => drop(stored.expect("stored")),
+            None => waiting.push(call),
+        }
+    }
+    assert!(!waiting.is_empty(), "none had to wait");
+    // And the last one is asked first.
+    let waiting: FuturesUnordered<_> = waiting.into_iter().rev().collect();
+    let storing = waiting.for_each(async |stored| assert!(stored.is_ok(), "{stored:?}"));
+    let hearing = async {
+        let mut next = 0;
+        while next < CALLS {
+            for event in stored(&mut feed, topic).await.events {
+                let event = proto::Event::decode(event).expect("an event");
+                assert_eq!(event.id, next.to_string());
+                next += 1;
+            }
+        }
+    };
+    tokio::join!(storing, hearing);
 }
 
 pub async fn history_is_what_was_stored(make: impl AsyncFn() -> Opened) {
@@ -388,6 +426,7 @@ contract!([
     the_feed_is_a_chain_from_where_it_was_attached,
     a_topic_that_is_born_while_attached_begins_without_a_gap,
     concurrent_publishes_are_stored_whole_and_told_in_order,
+    calls_are_stored_in_the_order_in_which_they_were_polled_first,
     history_is_what_was_stored,
     the_beginning_is_another_history,
     what_is_trimmed_is_a_gap_with_its_size,

@@ -8,7 +8,7 @@ use std::{
 use prost::Message;
 use tidings::{
     backend::BackendError,
-    broker::PublishError,
+    broker::{PipelineError, PublishError},
     event::Violation,
     grpc::status::{self, Reason},
     position::{Gap, GapReason, Position},
@@ -98,6 +98,11 @@ fn statuses() -> Vec<Status> {
         SubscribeError::Draining,
         SubscribeError::StreamMaxAge,
     ];
+    let pipeline = [
+        PipelineError::TooManyStreams { limit: 1 },
+        PipelineError::Draining,
+        PipelineError::MaxAge,
+    ];
     let others = [
         status::unreadable(&unreadable),
         status::crowded(1),
@@ -107,6 +112,7 @@ fn statuses() -> Vec<Status> {
         status::bug(),
     ];
     let publish = publish.into_iter().map(status::publish);
+    let publish = publish.chain(pipeline.into_iter().map(status::pipeline));
     publish.chain(subscribe.into_iter().map(status::subscribe)).chain(others).collect()
 }
 

@@ -38,6 +38,7 @@ mod orders;
 mod patterns;
 mod planted;
 mod program;
+mod publish_stream;
 mod readme;
 mod redis_addresses;
 mod redis_errors;

@@ -20,6 +20,7 @@ async fn trial(name: &'static str, rules: Rules, kinds: &'static [Fault], faults
         faults,
         events: 2000,
         rate: 200.0,
+        streaming: 0,
         topics_exist: true,
     })
     .await;

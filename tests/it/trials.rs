@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use crate::support::{
     broker::Make,
     redis::Persistence,
-    trial::{ALL, HARMLESS, Plan, Verdict, run},
+    trial::{ALL, Fault, HARMLESS, PUBLISHERS, Plan, Verdict, run},
 };
 
 fn number(variable: &str) -> Option<u64> {
@@ -34,6 +34,7 @@ fn plan(name: &'static str, seed: u64) -> Plan {
         faults: ALL.len() as u32,
         events: 52_000,
         rate: 700.0,
+        streaming: 1,
         topics_exist: false,
     }
 }
@@ -106,6 +107,22 @@ async fn faults_that_lose_nothing_leave_no_gap() {
     println!("{}\n{}", Verdict::head(), verdict.row());
     verdict.acquit();
     assert_eq!(verdict.report.gaps, 0, "{}", verdict.story());
+}
+
+/// Of each request on a stream its answer says what became of it, also where Redis or the broker is
+/// gone in the middle of many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_requests_on_a_stream_none_is_lost_in_silence() {
+    let verdict = run(Plan {
+        kinds: &[Fault::RedisKill, Fault::BrokerKill, Fault::Cut, Fault::HoleCmd],
+        faults: 8,
+        events: 10_000,
+        streaming: PUBLISHERS,
+        ..plan("streams", seed())
+    })
+    .await;
+    println!("{}\n{}", Verdict::head(), verdict.row());
+    verdict.acquit();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

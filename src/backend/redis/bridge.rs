@@ -29,13 +29,13 @@ const PAYLOAD_BYTES_MAX: usize = 4 * EVENT_BYTES_MAX;
 pub(super) fn message(mode: BridgeMode, event: &Event) -> Option<Bytes> {
     match mode {
         BridgeMode::Off | BridgeMode::Listen => None,
-        BridgeMode::Raw => Some(match &event.message().payload {
-            Some(Payload::Data(data)) => data.clone(),
-            Some(Payload::Text(text)) => text.clone().into(),
+        BridgeMode::Raw => Some(match event.message().payload {
+            Some(Payload::Data(data)) => data,
+            Some(Payload::Text(text)) => text.into(),
             Some(Payload::Proto(_) | Payload::Json(_)) | None => Bytes::new(),
         }),
         BridgeMode::CloudEventsJson => {
-            let message = serde_json::to_vec(&cloud_event(event.message()));
+            let message = serde_json::to_vec(&cloud_event(&event.message()));
             Some(message.expect("a map with names that are texts").into())
         }
     }
@@ -217,7 +217,7 @@ mod tests {
 
     fn heard(payload: &[u8]) -> proto::Event {
         let payload = Bytes::copy_from_slice(payload);
-        event(payload, "orders", None, SystemTime::UNIX_EPOCH).expect("an event").message().clone()
+        event(payload, "orders", None, SystemTime::UNIX_EPOCH).expect("an event").message()
     }
 
     #[test]
@@ -298,7 +298,7 @@ mod tests {
             let defaults = Defaults { source: "/", event_type: None, now: SystemTime::UNIX_EPOCH };
             let Ok(event) = admit(event, &defaults) else { return Ok(()) };
             let message = message(BridgeMode::CloudEventsJson, &event).expect("a message");
-            prop_assert_eq!(&heard(&message), event.message());
+            prop_assert_eq!(heard(&message), event.message());
         }
     }
 }

@@ -14,7 +14,8 @@ use tidings::{
     position::Position,
     proto::{self, subscribe_response::Control},
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code, Status, Streaming,
     transport::{Channel, Endpoint},
@@ -90,20 +91,77 @@ pub(crate) fn reason(status: &Status) -> Option<String> {
     (info.domain == "tidings").then_some(info.reason)
 }
 
+/// How long an answer to a publish is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+fn request(topic: &str, ids: Range<u64>) -> proto::PublishRequest {
+    let events = ids.map(|id| event(id, vec![b'.'; 64])).collect();
+    proto::PublishRequest { topic: topic.into(), events, ..Default::default() }
+}
+
 /// Publishes events with these ids, in one call.
 pub(crate) async fn publish(client: &mut Client, topic: &str, ids: Range<u64>) -> Outcome {
-    let events = ids.map(|id| event(id, vec![b'.'; 64])).collect();
-    let request = proto::PublishRequest { topic: topic.into(), events, ..Default::default() };
-    match tokio::time::timeout(Duration::from_secs(5), client.publish(request)).await {
-        Ok(Ok(response)) => {
-            let receipts = response.into_inner().receipts;
-            let positions = receipts
-                .iter()
-                .map(|receipt| receipt.position.as_ref().map_or(Position::BEGINNING, position));
-            Outcome::Acked(positions.collect())
-        }
+    match tokio::time::timeout(ANSWER_MAX, client.publish(request(topic, ids))).await {
+        Ok(Ok(response)) => acked(&response.into_inner()),
         Ok(Err(status)) => outcome(&status),
         Err(_) => Outcome::Unknown { code: Code::DeadlineExceeded },
+    }
+}
+
+fn acked(response: &proto::PublishResponse) -> Outcome {
+    let receipts = response.receipts.iter();
+    let position = |receipt: &proto::Receipt| receipt.position.as_ref().map(position);
+    Outcome::Acked(
+        receipts.map(|receipt| position(receipt).unwrap_or(Position::BEGINNING)).collect(),
+    )
+}
+
+/// A stream of publishes.
+pub(crate) struct PublishStream {
+    requests: mpsc::Sender<proto::PublishStreamRequest>,
+    answers: Streaming<proto::PublishStreamResponse>,
+    sent: u64,
+    answered: u64,
+}
+
+impl PublishStream {
+    pub(crate) async fn open(client: &mut Client) -> Option<PublishStream> {
+        let (requests, sent) = mpsc::channel(64);
+        let open = client.publish_stream(ReceiverStream::new(sent));
+        let answers = tokio::time::timeout(ANSWER_MAX, open).await.ok()?.ok()?.into_inner();
+        Some(PublishStream { requests, answers, sent: 0, answered: 0 })
+    }
+
+    /// Sends a request without waiting for its answer; whether the stream still goes on.
+    pub(crate) async fn send(&mut self, topic: &str, ids: Range<u64>) -> bool {
+        let publish = Some(request(topic, ids));
+        let request = proto::PublishStreamRequest { request_id: self.sent, publish };
+        self.sent += 1;
+        self.requests.send(request).await.is_ok()
+    }
+
+    /// The outcome of the next request that was sent, and whether the stream goes on.
+    pub(crate) async fn answer(&mut self) -> (Outcome, bool) {
+        use proto::publish_stream_response::Result as Told;
+        let answer = match tokio::time::timeout(ANSWER_MAX, self.answers.message()).await {
+            Ok(Ok(Some(answer))) => answer,
+            Ok(Ok(None)) => return (Outcome::Unknown { code: Code::Ok }, false),
+            // What was taken was answered before the broker says why it ends.
+            Ok(Err(status)) => return (outcome(&status), false),
+            Err(_) => return (Outcome::Unknown { code: Code::DeadlineExceeded }, false),
+        };
+        assert_eq!(answer.request_id, self.answered, "answers come in the order of the requests");
+        self.answered += 1;
+        let outcome = match answer.result.expect("a result") {
+            Told::Published(published) => acked(&published),
+            Told::Failure(failure) if failure.reason == "OUTCOME_UNKNOWN" => {
+                Outcome::Unknown { code: failure.code.into() }
+            }
+            Told::Failure(failure) => {
+                Outcome::NotPublished { code: failure.code.into(), reason: failure.reason }
+            }
+        };
+        (outcome, true)
     }
 }
 

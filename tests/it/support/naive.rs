@@ -12,7 +12,10 @@ use futures_util::{Stream, StreamExt};
 use prost::Message;
 use tidings::{
     frame::Frame,
-    grpc::server::broker_server::{Broker, BrokerServer},
+    grpc::{
+        publish_stream::Reply,
+        server::broker_server::{Broker, BrokerServer},
+    },
     proto::{self, subscribe_response::Control},
 };
 use tokio::{net::TcpListener, sync::Mutex};
@@ -28,7 +31,7 @@ struct Naive {
 }
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
-type Answers = Pin<Box<dyn Stream<Item = Result<proto::PublishStreamResponse, Status>> + Send>>;
+type Answers = Pin<Box<dyn Stream<Item = Result<Reply, Status>> + Send>>;
 
 impl Naive {
     async fn publish_one(&self, channel: &str, bytes: Vec<u8>) -> redis::RedisResult<()> {

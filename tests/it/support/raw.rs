@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 pub(crate) const PUBLISH: &str = "/tidings.v1.Broker/Publish";
+pub(crate) const PUBLISH_STREAM: &str = "/tidings.v1.Broker/PublishStream";
 pub(crate) const SUBSCRIBE: &str = "/tidings.v1.Broker/Subscribe";
 
 /// For a busy machine: every answer that is waited for takes a fraction of it.
@@ -58,12 +59,45 @@ impl Raw {
         timeout(PATIENCE, exchange).await.expect("an answer in time")
     }
 
+    /// A whole body, answered by messages and a status.
+    pub(crate) async fn stream(&self, method: &str, body: Vec<u8>) -> (Vec<Bytes>, Status) {
+        let exchange = async {
+            let mut messages = Vec::new();
+            let mut answer = self.begin(method, &[], body.into()).await;
+            if let Some(status) = Status::from_header_map(&answer.headers) {
+                return (messages, status);
+            }
+            while let Some(message) = answer.message().await {
+                messages.push(message);
+            }
+            (messages, answer.status().await.0)
+        };
+        timeout(PATIENCE, exchange).await.expect("an answer in time")
+    }
+
     async fn exchange(
         &self,
         method: &str,
         headers: &[(&'static str, &str)],
-        mut body: Bytes,
+        body: Bytes,
     ) -> Answer {
+        let mut answer = self.begin(method, headers, body).await;
+        if let Some(status) = Status::from_header_map(&answer.headers) {
+            return Answer::Ended { status, header_bytes: size(&answer.headers) };
+        }
+        if let Some(message) = answer.message().await {
+            return Answer::Began(message);
+        }
+        let (status, header_bytes) = answer.status().await;
+        Answer::Ended { status, header_bytes }
+    }
+
+    async fn begin(
+        &self,
+        method: &str,
+        headers: &[(&'static str, &str)],
+        mut body: Bytes,
+    ) -> Answering {
         let mut request = Request::post(format!("http://broker{method}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
@@ -81,22 +115,36 @@ impl Raw {
             drop(stream.send_data(part, false));
         }
         drop(stream.send_data(Bytes::new(), true));
-        let (head, mut body) = answer.await.expect("headers").into_parts();
-        if let Some(status) = Status::from_header_map(&head.headers) {
-            return Answer::Ended { status, header_bytes: size(&head.headers) };
-        }
-        let mut read = BytesMut::new();
-        while let Some(data) = body.data().await {
-            let data = data.expect("data");
-            body.flow_control().release_capacity(data.len()).expect("ours");
-            read.extend_from_slice(&data);
-            if message(&read).is_some() {
-                return Answer::Began(message(&read).expect("just seen"));
+        let (head, body) = answer.await.expect("headers").into_parts();
+        Answering { headers: head.headers, body, read: BytesMut::new() }
+    }
+}
+
+/// An answer that has begun.
+struct Answering {
+    headers: HeaderMap,
+    body: h2::RecvStream,
+    read: BytesMut,
+}
+
+impl Answering {
+    /// The next message; none at the end.
+    async fn message(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(message) = message(&self.read) {
+                drop(self.read.split_to(5 + message.len()));
+                return Some(message);
             }
+            let data = self.body.data().await?.expect("data");
+            self.body.flow_control().release_capacity(data.len()).expect("ours");
+            self.read.extend_from_slice(&data);
         }
-        let trailers = body.trailers().await.expect("trailers").expect("a status");
-        let status = Status::from_header_map(&trailers).expect("a status");
-        Answer::Ended { status, header_bytes: size(&trailers) }
+    }
+
+    /// At the end: the status, and how large its headers are.
+    async fn status(&mut self) -> (Status, usize) {
+        let trailers = self.body.trailers().await.expect("trailers").expect("a status");
+        (Status::from_header_map(&trailers).expect("a status"), size(&trailers))
     }
 }
 

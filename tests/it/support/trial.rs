@@ -15,14 +15,16 @@ use tokio::time::sleep;
 use super::{
     beside_others,
     broker::{Broker, Make},
-    client::{AddressBook, Client, Clock, Subscriber, connect, publish},
+    client::{AddressBook, Client, Clock, PublishStream, Subscriber, connect, publish},
     history::{Disturbance, Harm, History, Outcome, Publish, Report, TopicId, check},
     holds_within,
     proxy::{Direction, FaultProxy, Mode, Which},
     redis::{Persistence, RedisServer},
 };
 
-const PUBLISHERS: usize = 3;
+pub(crate) const PUBLISHERS: usize = 3;
+/// Requests of a stream that are sent together.
+const STREAMED_TOGETHER: u64 = 8;
 const SUBSCRIBERS: usize = 4;
 
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) events: u64,
     /// What each publisher tries, in events per second.
     pub(crate) rate: f64,
+    /// So many of the publishers publish on streams.
+    pub(crate) streaming: usize,
     /// Whether the topics exist before anybody listens.
     pub(crate) topics_exist: bool,
 }
@@ -205,7 +209,11 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
                 rate: plan.rate,
                 broker: index,
             };
-            tokio::spawn(publisher.run())
+            // The naive facade has no streams of publishes.
+            let streams = index < plan.streaming && plan.make != Make::Naive;
+            tokio::spawn(async move {
+                if streams { publisher.stream().await } else { publisher.run().await }
+            })
         })
         .collect();
 
@@ -294,6 +302,61 @@ impl Publisher {
             }
             publishes.push(published);
             sleep(Duration::from_secs_f64(count as f64 / self.rate)).await;
+        }
+        publishes
+    }
+}
+
+impl Publisher {
+    /// As [`Publisher::run`], but several requests are under way at a time.
+    async fn stream(mut self) -> Vec<Publish> {
+        let mut stream: Option<PublishStream> = None;
+        let mut publishes = Vec::new();
+        while !self.traffic.stop.load(Ordering::Relaxed) {
+            if self.traffic.pause.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            let Some(open) = &mut stream else {
+                sleep(Duration::from_millis(50)).await;
+                let Some((_, address)) = self.book.find(self.broker) else { continue };
+                stream = PublishStream::open(&mut connect(address)).await;
+                self.broker += usize::from(stream.is_none());
+                continue;
+            };
+            let mut under_way = Vec::new();
+            let (mut events, mut goes_on) = (0, true);
+            for _ in 0..self.rng.u64(1..=STREAMED_TOGETHER) {
+                let (topic, count) = (self.rng.usize(..self.busy), self.rng.u64(1..=8));
+                let first_id = self.traffic.next_id.fetch_add(count, Ordering::Relaxed);
+                let ids = first_id..first_id + count;
+                under_way.push((topic, first_id, count, self.clock.now()));
+                events += count;
+                goes_on &= open.send(&self.topics[topic], ids).await;
+            }
+            let mut ended = None;
+            for (topic, first_id, count, sent) in under_way {
+                let outcome = match ended.clone() {
+                    Some(outcome) => outcome,
+                    None => {
+                        let (outcome, still) = open.answer().await;
+                        // As a service would, it tries the next broker then.
+                        goes_on &= still && matches!(outcome, Outcome::Acked(_));
+                        ended = (!still).then(|| outcome.clone());
+                        outcome
+                    }
+                };
+                if matches!(outcome, Outcome::Acked(_)) {
+                    self.traffic.acked.fetch_add(count, Ordering::Relaxed);
+                }
+                let answered = self.clock.now();
+                publishes.push(Publish { topic, first_id, count, sent, answered, outcome });
+            }
+            if !goes_on {
+                stream = None;
+                self.broker += 1;
+            }
+            sleep(Duration::from_secs_f64(events as f64 / self.rate)).await;
         }
         publishes
     }
