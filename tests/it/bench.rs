@@ -82,6 +82,16 @@ async fn every_kind_of_run_counts_what_was_published_and_delivered() {
         assert_eq!(told["losses"], nothing_lost());
         are_ordered(&told["delivered"]["queueing_us"]);
 
+        let run = ["fan-out", "orders", "--events", "1001", "--batch", "4", "--stream"];
+        let run = [&run[..], &["--subscribers", "2", "--publishers", "2"]].concat();
+        let told = result(bench(&broker, &run).await);
+        assert_eq!(told["published"]["requests"], 251, "{told}");
+        assert_eq!(told["published"]["events"], 1001, "{told}");
+        assert_eq!(
+            (&told["delivered"]["events"], &told["losses"]),
+            (&json!(2002), &nothing_lost())
+        );
+
         let run = ["end-to-end", "orders", "--events", "200", "--rate", "2000"];
         let told = result(bench(&broker, &run).await);
         assert_eq!(
@@ -210,6 +220,14 @@ async fn a_loss_that_no_gap_explains_is_counted_and_fails_the_run() {
         let is_told = ended.err.contains("lost without a gap") || ended.err.contains("came again");
         assert_eq!(is_told, !announced, "{}", ended.err);
     }
+}
+
+#[tokio::test]
+async fn a_server_without_streams_of_publishes_says_so() {
+    let broker = Lossy::default().start().await;
+    let ended = bench(&broker, &["pub", "--stream", "--events", "10"]).await;
+    assert_eq!((ended.code, ended.out.len()), (Some(1), 0), "{ended:?}");
+    assert!(ended.err.contains("UNIMPLEMENTED: not here"), "{}", ended.err);
 }
 
 #[tokio::test]

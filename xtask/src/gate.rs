@@ -19,9 +19,14 @@ struct Work {
     counts: (u64, u64),
 }
 
-const ALL: [Work; 2] = [
+const ALL: [Work; 3] = [
     Work { name: "delivery", what: "one delivery to one of ten streams", counts: (20_000, 40_000) },
     Work { name: "publish", what: "one unary publish", counts: (2_000, 12_000) },
+    Work {
+        name: "streamed-publish",
+        what: "one publish of forty that PublishStream has under way",
+        counts: (20_000, 40_000),
+    },
 ];
 
 const BASELINE: &str = "benches/gate/baseline.toml";

@@ -35,7 +35,7 @@ cargo xtask <command>
   fuzz [--seconds N]
                  hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
   gate [--accept REASON]
-                 count the instructions of a delivery and of a publish; more than 2 % above what is
+                 count the instructions of a delivery and of publishes; more than 2 % above what is
                  checked in fails, unless REASON makes it what is checked in
   generate [--check]
                  write the clients' code of the API anew, or compare it with what is checked in

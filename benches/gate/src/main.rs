@@ -18,7 +18,7 @@ use tidings::{
     proto::{self, event::Payload},
 };
 
-use self::pipe::Client;
+use self::pipe::{Client, framed};
 
 /// Subscribers on the one connection.
 const STREAMS: u64 = 10;
@@ -26,6 +26,9 @@ const STREAMS: u64 = 10;
 const DATA_BYTES: usize = 128;
 const TOPIC: &str = "orders";
 const PUBLISH: &str = "/tidings.v1.Broker/Publish";
+const PUBLISH_STREAM: &str = "/tidings.v1.Broker/PublishStream";
+/// Requests that are sent together, and then answered.
+const TOGETHER: u64 = 40;
 const SUBSCRIBE: &str = "/tidings.v1.Broker/Subscribe";
 /// Of a client's end of the pipe and of the server's.
 const PIPE_BYTES: usize = 1 << 20;
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let done = match arguments.as_slice() {
         [work, count] => count.parse().map_err(Failed::from).and_then(|count| run(work, count)),
-        _ => Err("usage: tidings-gate delivery|publish COUNT".into()),
+        _ => Err("usage: tidings-gate delivery|publish|streamed-publish COUNT".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,8 +65,10 @@ fn run(work: &str, count: u64) -> Result<(), Failed> {
         match work {
             "delivery" => deliver(&broker, &mut client, count).await?,
             "publish" => publish(&mut client, count).await?,
-            other => return Err(format!("{other:?}: there are delivery and publish").into()),
+            "streamed-publish" => publish_streamed(&mut client, count).await?,
+            other => return Err(format!("{other:?} is nothing that is counted").into()),
         }
+        stored(&broker, work, count).await?;
         serving.abort();
         Ok(())
     })
@@ -81,10 +86,7 @@ async fn deliver(broker: &Broker, client: &mut Client, count: u64) -> Result<(),
         client.messages(1).await?;
     }
     for _ in 0..count / STREAMS {
-        let topic = TOPIC.parse()?;
-        let publish =
-            Publish { topic, events: vec![event()], validate_only: false, expected_last: None };
-        broker.publish("/gate", publish).await?;
+        publish_here(broker).await?;
         client.messages(STREAMS).await?;
     }
     Ok(())
@@ -104,6 +106,46 @@ async fn publish(client: &mut Client, count: u64) -> Result<(), Failed> {
         client.end_of(call).await?;
     }
     Ok(())
+}
+
+/// Over one stream.
+async fn publish_streamed(client: &mut Client, count: u64) -> Result<(), Failed> {
+    let request = |request_id| {
+        let publish = proto::PublishRequest {
+            topic: TOPIC.into(),
+            events: vec![event()],
+            ..proto::PublishRequest::default()
+        };
+        proto::PublishStreamRequest { request_id, publish: Some(publish) }
+    };
+    let together: Vec<u8> =
+        (0..TOGETHER).flat_map(|id| framed(&request(id).encode_to_vec())).collect();
+    let call = client.open(PUBLISH_STREAM).await?;
+    for _ in 0..count / TOGETHER {
+        client.send(call, &together).await?;
+        client.messages(TOGETHER).await?;
+    }
+    Ok(())
+}
+
+/// Whether the work was done: one event more comes right behind those that should be there.
+async fn stored(broker: &Broker, work: &str, count: u64) -> Result<(), Failed> {
+    let expected = if work == "delivery" { count / STREAMS } else { count } + 1;
+    let sequence = publish_here(broker).await?;
+    if sequence == expected {
+        return Ok(());
+    }
+    Err(format!("{work} {count}: the event behind it is {sequence}, not {expected}").into())
+}
+
+/// Without gRPC; returns the event's sequence.
+async fn publish_here(broker: &Broker) -> Result<u64, Failed> {
+    let topic = TOPIC.parse()?;
+    let events = vec![event()];
+    let publish = Publish { topic, events, validate_only: false, expected_last: None };
+    let published = broker.publish("/gate", publish).await?;
+    let last = published.receipts.last().and_then(|receipt| receipt.position);
+    Ok(last.map_or(0, |position| position.sequence))
 }
 
 fn event() -> proto::Event {

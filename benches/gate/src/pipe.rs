@@ -57,16 +57,36 @@ impl Client {
         Ok(Client { pipe, inbox, read: 0, calls: 0, messages: 0, places: Vec::new() })
     }
 
-    /// Begins a call with one message, and says that no other follows.
+    /// A call of one message.
     pub(crate) async fn call(&mut self, path: &str, message: &[u8]) -> io::Result<u32> {
         let call = self.calls;
-        self.calls += 1;
-        self.places.push(Place::default());
-        let mut bytes = Vec::with_capacity(256 + message.len());
-        put_frame(&mut bytes, HEADERS, END_HEADERS, stream(call), &headers(path));
+        let mut bytes = self.opening(path);
         put_frame(&mut bytes, DATA, END_STREAM, stream(call), &framed(message));
         self.pipe.write_all(&bytes).await?;
         Ok(call)
+    }
+
+    /// Begins a call of any number of messages.
+    pub(crate) async fn open(&mut self, path: &str) -> io::Result<u32> {
+        let call = self.calls;
+        let bytes = self.opening(path);
+        self.pipe.write_all(&bytes).await?;
+        Ok(call)
+    }
+
+    /// Messages of a call that is open, each [`framed`].
+    pub(crate) async fn send(&mut self, call: u32, messages: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + messages.len());
+        put_frame(&mut bytes, DATA, 0, stream(call), messages);
+        self.pipe.write_all(&bytes).await
+    }
+
+    fn opening(&mut self, path: &str) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        put_frame(&mut bytes, HEADERS, END_HEADERS, stream(self.calls), &headers(path));
+        self.calls += 1;
+        self.places.push(Place::default());
+        bytes
     }
 
     /// Until so many messages came, of all calls together; one more would be wrong.
@@ -164,7 +184,7 @@ fn put_frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u
 }
 
 /// As gRPC frames a message.
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat()
 }
 
