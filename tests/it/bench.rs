@@ -7,7 +7,10 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tidings::{
     frame::Frame,
-    grpc::server::broker_server::{Broker as Service, BrokerServer},
+    grpc::{
+        publish_stream::Reply,
+        server::broker_server::{Broker as Service, BrokerServer},
+    },
     proto::{self, subscribe_response::Control},
 };
 use tokio::{
@@ -288,7 +291,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[tonic::async_trait]
 impl Service for Lossy {
     type SubscribeStream = Answers<Frame>;
-    type PublishStreamStream = Answers<proto::PublishStreamResponse>;
+    type PublishStreamStream = Answers<Reply>;
 
     async fn publish(
         &self,
