@@ -25,7 +25,7 @@ enum Run {
     /// Publish: how many events a second, and how long until they are acknowledged.
     #[command(name = "pub", alias = "publish")]
     Pub {
-        /// Where to publish; a new topic, bench.<random>, unless given.
+        /// Where to publish; a new topic, bench.RANDOM, unless given.
         topic: Option<Topic>,
         #[command(flatten)]
         publishing: PublishingArgs,
@@ -53,7 +53,7 @@ enum Run {
 
 #[derive(Debug, Args)]
 struct Both {
-    /// Where to publish; a new topic, bench.<random>, unless given.
+    /// Where to publish; a new topic, bench.RANDOM, unless given.
     topic: Option<Topic>,
     #[command(flatten)]
     publishing: PublishingArgs,
