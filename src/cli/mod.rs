@@ -4,6 +4,7 @@
 //! stderr. Exit codes are stable: see [`Exit`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command is for")]
 
+mod bench;
 mod event;
 mod healthcheck;
 mod pub_;
@@ -44,6 +45,8 @@ enum Command {
     Pub(pub_::Pub),
     /// Print events as JSON lines, for ever or up to a count.
     Sub(sub::Sub),
+    /// Measure publishing, subscribing, or both, against a server.
+    Bench(bench::Bench),
     /// Ask a server whether it is serving; for containers and scripts.
     Healthcheck(healthcheck::Healthcheck),
     /// Print a completion script for a shell.
@@ -85,7 +88,7 @@ pub(crate) enum Exit {
 struct WrongUsage(String);
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const COMMANDS: [&str; 6] = ["serve", "pub", "sub", "healthcheck", "completions", "help"];
+const COMMANDS: [&str; 7] = ["serve", "pub", "sub", "bench", "healthcheck", "completions", "help"];
 
 /// Runs what the process was called with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -109,6 +112,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Pub(command) => block_on(command.run()),
         Command::Sub(command) => block_on(command.run()),
+        Command::Bench(command) => command.run(),
         Command::Healthcheck(command) => block_on(command.run()),
     };
     match ended {

@@ -3,18 +3,25 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Status, Streaming,
+    Code, Request, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
 use crate::{
     limits::GRPC_MESSAGE_BYTES_MAX,
-    proto::{self, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse},
+    proto::{
+        PublishRequest, PublishResponse, PublishStreamRequest, PublishStreamResponse,
+        SubscribeRequest, SubscribeResponse, publish_stream_response::Failure,
+    },
 };
 
 #[allow(
@@ -33,13 +40,18 @@ pub use generated::{admin_client::AdminClient, broker_client::BrokerClient};
 /// A connection to a broker; clones share it. It reconnects on its own when it is used again.
 #[derive(Debug, Clone)]
 pub struct Client {
+    channel: Channel,
     broker: BrokerClient<Channel>,
     health: HealthClient<Channel>,
 }
 
 /// What a Subscribe call answers, frame by frame.
 #[derive(Debug)]
-pub struct Frames(Streaming<SubscribeResponse>);
+pub struct Frames<F = SubscribeResponse>(Streaming<F>);
+
+/// What a PublishStream call answers, in the order of its requests.
+#[derive(Debug)]
+pub struct PublishAnswers(Streaming<PublishStreamResponse>);
 
 /// A call failed: the status, taken apart.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -86,7 +98,8 @@ impl Client {
             broker: BrokerClient::new(channel.clone())
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX),
-            health: HealthClient::new(channel),
+            health: HealthClient::new(channel.clone()),
+            channel,
         })
     }
 
@@ -97,6 +110,29 @@ impl Client {
     /// Returns when the broker answered; its first frame is `Opened`.
     pub async fn subscribe(&mut self, request: SubscribeRequest) -> Result<Frames, CallError> {
         Ok(Frames(self.broker.subscribe(request).await?.into_inner()))
+    }
+
+    /// [`Client::subscribe`], with frames read as `F`: a message with fewer fields than the API's
+    /// costs less to read, for whoever does not need them.
+    pub async fn subscribe_as<F: Message + Default + Send + 'static>(
+        &mut self,
+        request: SubscribeRequest,
+    ) -> Result<Frames<F>, CallError> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone())
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let codec = ProstCodec::<SubscribeRequest, F>::default();
+        let path = http::uri::PathAndQuery::from_static("/tidings.v1.Broker/Subscribe");
+        Ok(Frames(grpc.server_streaming(Request::new(request), path, codec).await?.into_inner()))
+    }
+
+    /// Sends what comes out of `requests`; ends the stream when their sender is dropped.
+    pub async fn publish_stream(
+        &mut self,
+        requests: mpsc::Receiver<PublishStreamRequest>,
+    ) -> Result<PublishAnswers, CallError> {
+        let requests = ReceiverStream::new(requests);
+        Ok(PublishAnswers(self.broker.publish_stream(requests).await?.into_inner()))
     }
 
     /// Of one service, or of the whole server where the name is empty.
@@ -110,9 +146,16 @@ impl Client {
     }
 }
 
-impl Frames {
+impl<F> Frames<F> {
     /// The next frame; none where the broker ended the stream with OK. Cancel safe.
-    pub async fn next(&mut self) -> Result<Option<proto::SubscribeResponse>, CallError> {
+    pub async fn next(&mut self) -> Result<Option<F>, CallError> {
+        Ok(self.0.message().await?)
+    }
+}
+
+impl PublishAnswers {
+    /// The next answer; none where the broker ended the stream with OK. Cancel safe.
+    pub async fn next(&mut self) -> Result<Option<PublishStreamResponse>, CallError> {
         Ok(self.0.message().await?)
     }
 }
@@ -199,6 +242,20 @@ impl fmt::Display for CallError {
             write!(f, "\n  {field} {description}")?;
         }
         Ok(())
+    }
+}
+
+/// What a unary Publish would have answered as a status.
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> CallError {
+        CallError {
+            code: code_name(Code::from(failure.code)),
+            reason: failure.reason.into(),
+            message: failure.message.into(),
+            metadata: failure.metadata.into_iter().collect(),
+            violations: Vec::new(),
+            retry_after: failure.retry_delay.and_then(|delay| delay.try_into().ok()),
+        }
     }
 }
 

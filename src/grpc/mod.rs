@@ -14,10 +14,17 @@ pub mod web;
 
 use std::{io, num::NonZeroUsize, time::Duration};
 
-use futures_util::Stream;
-use tokio::net::TcpListener;
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::{body::Body, codec::CompressionEncoding, transport::Server};
+use tonic::{
+    body::Body,
+    codec::CompressionEncoding,
+    transport::{Server, server::Connected},
+};
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -32,7 +39,7 @@ use tracing::{info, warn};
 
 pub use self::threads::ThreadError;
 use self::{
-    accept::{Connection, Door},
+    accept::Door,
     admin::{AdminService, SchemasService, WorkersService},
     broker::BrokerService,
     intake::Intake,
@@ -110,19 +117,14 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let health = HealthReporter::new();
     health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
-    let services = Services {
-        broker: broker.clone(),
-        health: HealthServer::new(HealthService::from_health_reporter(health.clone())),
-        intake: Intake::default(),
-        origins: (!web_origins.is_empty()).then(|| web::Origins::new(web_origins)),
-    };
+    let services = Services::new(broker.clone(), &health, web_origins);
     let close = CancellationToken::new();
     let _closed = close.clone().drop_guard();
     let door = Door::new(listener, accept::Bounds::default());
     let serving = async {
         let Some(threads) = threads else {
             let connections = door.connections();
-            let served = serve_connections(&services, connections, close.clone().cancelled_owned());
+            let served = services.serve(connections, close.clone().cancelled_owned());
             return served.await.map_err(ThreadError::from);
         };
         Threads::start(&services, door, threads.get(), close.clone())?.ended().await
@@ -148,70 +150,92 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves one connection that came through no door: an end of a pipe in memory, for whoever measures.
+/// Goes on until it is dropped.
+pub async fn serve_pipe(broker: Broker, pipe: DuplexStream) -> Result<(), ServeError> {
+    let services = Services::new(broker, &HealthReporter::new(), Vec::new());
+    // Where no other could come, tonic would ask this one to go.
+    let connections = stream::iter([Ok(pipe)]).chain(stream::pending());
+    let served = services.serve(connections, std::future::pending()).await;
+    Ok(served.map_err(ThreadError::from)?)
+}
+
 impl Services {
+    fn new(broker: Broker, health: &HealthReporter, origins: Vec<WebOrigin>) -> Services {
+        Services {
+            broker,
+            health: HealthServer::new(HealthService::from_health_reporter(health.clone())),
+            intake: Intake::default(),
+            origins: (!origins.is_empty()).then(|| web::Origins::new(origins)),
+        }
+    }
+
     /// For a thread of its own.
     fn with_ringer(&self, ringer: Ringer) -> Services {
         Services { broker: self.broker.with_ringer(ringer), ..self.clone() }
     }
-}
 
-/// Serves the connections on the runtime of the caller. After `close` it takes no more, and returns
-/// when those that are open have ended.
-async fn serve_connections(
-    services: &Services,
-    connections: impl Stream<Item = io::Result<Connection>>,
-    close: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
-    let Services { broker, health, intake, origins } = services.clone();
-    let web = origins.map(|origins| {
-        ServiceBuilder::new()
-            .layer(web::cors(origins.clone()))
-            .layer(web::guard(origins))
-            .layer(GrpcWebLayer::new())
-            .into_inner()
-    });
-    Server::builder()
-        .accept_http1(web.is_some())
-        .layer(option_layer(web))
-        .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
-            request.map(|body| intake.bound(body))
-        }))
-        .layer(MapResponseLayer::new(subscribe::with_frames))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
-        // Unless it is told, tonic tells hyper that there is no bound.
-        .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
-        // Honest clients may leave all of their streams at once, before we have looked at one.
-        .http2_max_pending_accept_reset_streams(Some(CONNECTION_STREAMS_MAX as usize))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .add_service(health)
-        .add_service(reflection(|builder| builder.build_v1()))
-        .add_service(reflection(|builder| builder.build_v1alpha()))
-        .add_service(
-            BrokerServer::new(BrokerService { broker: broker.clone() })
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd)
-                .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            AdminServer::new(AdminService { broker })
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd),
-        )
-        .add_service(
-            WorkersServer::new(WorkersService)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd),
-        )
-        .add_service(
-            SchemasServer::new(SchemasService)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd),
-        )
-        .serve_with_incoming_shutdown(connections, close)
-        .await
+    /// Serves the connections on the runtime of the caller. After `close` it takes no more, and
+    /// returns when those that are open have ended.
+    async fn serve<C>(
+        self,
+        connections: impl Stream<Item = io::Result<C>>,
+        close: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error>
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let Services { broker, health, intake, origins } = self;
+        let web = origins.map(|origins| {
+            ServiceBuilder::new()
+                .layer(web::cors(origins.clone()))
+                .layer(web::guard(origins))
+                .layer(GrpcWebLayer::new())
+                .into_inner()
+        });
+        Server::builder()
+            .accept_http1(web.is_some())
+            .layer(option_layer(web))
+            .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
+                request.map(|body| intake.bound(body))
+            }))
+            .layer(MapResponseLayer::new(subscribe::with_frames))
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+            // Unless it is told, tonic tells hyper that there is no bound.
+            .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
+            // Honest clients may leave all of their streams at once, before we have looked at one.
+            .http2_max_pending_accept_reset_streams(Some(CONNECTION_STREAMS_MAX as usize))
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .add_service(health)
+            .add_service(reflection(|builder| builder.build_v1()))
+            .add_service(reflection(|builder| builder.build_v1alpha()))
+            .add_service(
+                BrokerServer::new(BrokerService { broker: broker.clone() })
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd)
+                    .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+            )
+            .add_service(
+                AdminServer::new(AdminService { broker })
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            )
+            .add_service(
+                WorkersServer::new(WorkersService)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            )
+            .add_service(
+                SchemasServer::new(SchemasService)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            )
+            .serve_with_incoming_shutdown(connections, close)
+            .await
+    }
 }
 
 /// The descriptors are ours, compiled in: that they can be read a test has seen.

@@ -22,7 +22,6 @@ use tracing::warn;
 use super::{
     Services,
     accept::{Accepted, Door},
-    serve_connections,
 };
 use crate::{hub::Ringer, limits::ACCEPTED_MAX};
 
@@ -110,7 +109,7 @@ fn start(
             tokio::select! {
                 // Whoever is done at the moment of the cut is done.
                 biased;
-                served = serve_connections(&services, connections, stop.cancelled_owned()) => {
+                served = services.serve(connections, stop.cancelled_owned()) => {
                     // Nobody waits for it: then all are being cut.
                     let _ = done.send(served);
                 }

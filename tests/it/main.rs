@@ -15,6 +15,7 @@
 )]
 
 mod backend;
+mod bench;
 mod checker;
 mod delivery;
 mod delivery_on_redis;

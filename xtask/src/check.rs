@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{cargo, clients, deny, generate, page, proto, root, tools};
+use crate::{cargo, clients, deny, gate, generate, page, proto, root, tools};
 
 #[derive(Debug, Default)]
 struct Sum {
@@ -36,6 +36,7 @@ pub(crate) fn run() -> Result<(), String> {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
         sum.tests("integration tests, some take minutes", tools.hand_to(&mut it));
     }
+    sum.done("instructions", gate::check);
     let mut doc = cargo(["doc", "--locked", "--no-deps", "--document-private-items"]);
     // It is for whoever changes the code: links to what is private lead somewhere.
     let flags = "-D warnings -A rustdoc::private_intra_doc_links";

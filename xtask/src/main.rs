@@ -5,6 +5,7 @@ mod check;
 mod clients;
 mod deny;
 mod fuzz;
+mod gate;
 mod generate;
 mod interop;
 mod orders;
@@ -34,6 +35,9 @@ cargo xtask <command>
                  does each test against a known failing sequence fail without its remedy?
   fuzz [--seconds N]
                  hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
+  gate [--accept REASON]
+                 count the instructions of a delivery and of publishes; more than 2 % above what is
+                 checked in fails, unless REASON makes it what is checked in
   generate [--check]
                  write the clients' code of the API anew, or compare it with what is checked in
   interop [--runs N]
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         "trials" => trials::run(rest),
         "remedies" => remedies::run(rest),
         "fuzz" => fuzz::run(rest),
+        "gate" => gate::run(rest),
         "generate" => generate::run(rest),
         "interop" => interop::run(rest),
         "dev" => dev(rest),

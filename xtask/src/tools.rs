@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{succeed, target, toolchains};
+use crate::{gate, succeed, target, toolchains};
 
 /// Handed to the tests by environment variables.
 #[derive(Debug)]
@@ -48,6 +48,9 @@ pub(crate) fn install() -> Result<Tools, String> {
     let (nginx, haproxy) = (debian("nginx", "nginx 1.22")?, debian("haproxy", "HAProxy 2.6")?);
     let envoy = envoy(&python);
     let chromium = chromium()?;
+    if gate::is_for_this_machine() {
+        println!("   valgrind      {}", valgrind()?.display());
+    }
     println!("   redis-server  {}", redis.display());
     println!("   python        {}", python.display());
     println!("   grpcurl       {}", grpcurl.display());
@@ -60,6 +63,11 @@ pub(crate) fn install() -> Result<Tools, String> {
 
 pub(crate) fn redis_server() -> Result<PathBuf, String> {
     debian("redis-server", "Redis 7.0 or newer")
+}
+
+/// It counts instructions.
+pub(crate) fn valgrind() -> Result<PathBuf, String> {
+    debian("valgrind", "Valgrind 3.19 or newer")
 }
 
 /// A program found on the PATH or among the system's, or installed as root on Debian and its like,
