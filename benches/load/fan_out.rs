@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
-use crate::{
+use super::{
     Common,
     http2::{Calls, Http2, prefixed},
     nats::{Nats, Role},
@@ -85,6 +85,7 @@ pub(crate) fn run(plan: &FanOut) -> Result<Value> {
             in_flight: plan.window.unwrap_or(1 << 20),
         },
     )?;
+    tally.ordered = publisher.way != Way::Unary;
     let pace = match (plan.window, plan.rate) {
         (Some(window), _) => Pace::Window(window as u64),
         (None, Some(rate)) => Pace::Every(1_000_000_000 / rate),

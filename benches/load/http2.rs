@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{
+use super::{
     payload::{Fields, varint},
     tally::Sink,
 };
@@ -457,8 +457,8 @@ fn number(bytes: &[u8]) -> Result<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tally::tests::Told;
     use super::*;
-    use crate::tally::tests::Told;
 
     fn data(id: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -531,7 +531,7 @@ mod tests {
         let mut told = Told::default();
         let answer = |id: u64| {
             let mut message = vec![0x08];
-            crate::payload::put_varint(&mut message, id);
+            super::super::payload::put_varint(&mut message, id);
             [message, vec![0x12, 0]].concat()
         };
         stream_answer(&answer(5), 5, &mut told);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{resp::line, tally::Sink};
+use super::{resp::line, tally::Sink};
 
 /// Not verbose: the server answers nothing but PING.
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\
@@ -92,8 +92,8 @@ impl Nats {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tally::tests::Told;
     use super::*;
-    use crate::tally::tests::Told;
 
     const HEARD: &[u8] = b"INFO {\"version\":\"2\"}\r\nPONG\r\nMSG orders 1 5\r\nfirst\r\nPING\r\n\
         MSG orders 1 9\r\nthe\r\nrest\r\n-ERR 'Slow Consumer'\r\n";

@@ -3,9 +3,9 @@
 //! The publisher sets every attribute that a broker would otherwise fill in. At a fixed place of its data
 //! stand a mark, the event's number and the time at which it was to be sent.
 
+use crate::v1::{Event, event};
 use anyhow::{Result, ensure};
 use prost::Message as _;
-use tidings_benches::v1::{Event, event};
 
 const MARK: [u8; 8] = *b"tidings!";
 const STAMP_BYTES: usize = 24;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     Common,
     payload::{Payload, Stamp},
     publisher::{Plan, Publisher, Way},

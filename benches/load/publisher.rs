@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
-use crate::{
+use super::{
     http2::{self, Calls, FIRST_REQUEST_ID, Http2},
     nats::{self, Nats, Role},
     payload::{Payload, Stamp, put_varint, varint},
@@ -64,10 +64,8 @@ pub(crate) struct Plan<'a> {
 
 impl Publisher {
     pub(crate) fn connect(sockets: &mut Sockets, plan: &Plan<'_>) -> Result<Publisher> {
-        let way = match plan.way {
-            Way::Stream if !has_publish_stream(plan)? => Way::Unary,
-            way => way,
-        };
+        let refused = plan.way == Way::Stream && !has_publish_stream(plan)?;
+        let way = if refused { Way::Unary } else { plan.way };
         ensure!(
             plan.batch == 1 || matches!(way, Way::Stream | Way::Unary),
             "only Tidings takes many events at once"
@@ -222,8 +220,8 @@ fn put_request_id(request: &mut [u8], id: u64) {
 
 #[cfg(test)]
 mod tests {
+    use crate::v1::{PublishRequest, PublishStreamRequest};
     use prost::Message as _;
-    use tidings_benches::v1::{PublishRequest, PublishStreamRequest};
 
     use super::*;
 

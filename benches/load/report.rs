@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-use crate::{Common, tally::Tally, watch::Used};
+use super::{Common, tally::Tally, watch::Used};
 
 pub(crate) fn of(common: &Common, seconds: f64, used: &Used, tally: &Tally) -> Map<String, Value> {
     let mut told = Map::new();

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::tally::Sink;
+use super::tally::Sink;
 
 /// A connection that subscribes to one channel, or publishes.
 #[derive(Debug)]
@@ -96,8 +96,8 @@ fn part_of_message(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tally::tests::Told;
     use super::*;
-    use crate::tally::tests::Told;
 
     const HEARD: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$6\r\norders\r\n:1\r\n\
         *3\r\n$7\r\nmessage\r\n$6\r\norders\r\n$5\r\nfirst\r\n\

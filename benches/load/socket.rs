@@ -20,7 +20,7 @@ use rustix::{
     },
 };
 
-use crate::{http2::Http2, nats::Nats, resp::Resp, tally::Tally};
+use super::{http2::Http2, nats::Nats, resp::Resp, tally::Tally};
 
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use crate::payload::{Payload, Stamp};
+use super::payload::{Payload, Stamp};
 
 /// So many holes are remembered of each stream, to tell a late event from a repeated one.
 const HOLES_MAX: usize = 64;
@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) missing: u64,
     pub(crate) repeated: u64,
     pub(crate) reordered: u64,
+    /// Whether one order was asked for: of unary calls in flight together there is none.
+    pub(crate) ordered: bool,
     pub(crate) faults: Vec<String>,
     pub(crate) fault_count: u64,
     /// The time of the read that is being decoded.
@@ -69,6 +71,7 @@ impl Tally {
             missing: 0,
             repeated: 0,
             reordered: 0,
+            ordered: true,
             faults: Vec::new(),
             fault_count: 0,
             now: 0,
@@ -79,7 +82,8 @@ impl Tally {
 
     /// Everything that was published came once and in order, and nobody complained.
     pub(crate) fn is_sound(&self) -> bool {
-        self.missing + self.repeated + self.reordered + self.fault_count == 0
+        let reordered = if self.ordered { self.reordered } else { 0 };
+        self.missing + self.repeated + reordered + self.fault_count == 0
     }
 
     fn count(&mut self, number: u64) {

@@ -63,7 +63,11 @@ fn arguments(case: &Case, running: &Running) -> Vec<String> {
     let protocol = match case.system {
         System::Redis => "redis",
         System::Nats => "nats",
-        _ => "grpc",
+        System::Tidings
+        | System::TidingsOnMemory
+        | System::Naive
+        | System::Usual
+        | System::Echo => "grpc",
     };
     let subscribers = |streams: u32, connections: u32| {
         format!(

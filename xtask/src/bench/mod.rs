@@ -20,6 +20,10 @@ use rows::{Case, ROWS, Row, SCENARIOS, Scenario};
 use statistics::Random;
 use systems::{Binaries, Build};
 
+/// Fewer, or shorter ones, are for a look.
+const PAIRS: usize = 10;
+const SECONDS: f64 = 5.0;
+
 #[derive(Debug, Clone, PartialEq)]
 struct Options {
     /// Parts of names; none: every row.
@@ -48,7 +52,6 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     }
     let binaries = binaries(options.before.as_deref())?;
     let seed = options.seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("== {} rows, {} rounds, seed {seed}", rows.len(), options.pairs);
     let facts = systems::facts(&binaries);
     let folder = target().join("bench");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -58,6 +61,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let length =
         Length { warm_up: (options.seconds / 5.0).clamp(0.1, 1.0), seconds: options.seconds };
     for scenario in SCENARIOS {
+        if measured.iter().any(|case| case.scenario.name == scenario.name) {
+            println!("== {}: {}", scenario.name, scenario.title);
+        }
         for round in 0..options.pairs {
             let mut turn: Vec<usize> = (0..measured.len())
                 .filter(|at| measured[*at].scenario.name == scenario.name)
@@ -75,7 +81,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let report = Report::of(&rows, &measured, &facts, seed, length, &mut random);
     print!("\n{}", report.table());
     // What is kept in the repository is whole.
-    let whole = options == self::options(&[])?.seeded(options.seed);
+    let whole = options.rows.is_empty() && options.pairs >= PAIRS && options.seconds >= SECONDS;
     let results = if whole { crate::root().join("benches/results") } else { folder };
     for file in report.write(&results)? {
         println!("wrote {}", file.display());
@@ -129,17 +135,11 @@ fn wanted(parts: &[String], name: &str) -> bool {
     parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()))
 }
 
-impl Options {
-    fn seeded(self, seed: Option<u64>) -> Options {
-        Options { seed, ..self }
-    }
-}
-
 fn options(args: &[String]) -> Result<Options, String> {
     let mut options = Options {
         rows: Vec::new(),
-        pairs: 10,
-        seconds: 5.0,
+        pairs: PAIRS,
+        seconds: SECONDS,
         seed: None,
         before: None,
         list: false,

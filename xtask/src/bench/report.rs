@@ -10,7 +10,7 @@ use std::{
 use super::{
     Measured,
     measure::{Length, Sample},
-    rows::{Case, Goal, Load, NOT_BUILT, Pace, Quantity, Row, Scenario, scenario},
+    rows::{Call, Case, Goal, Load, NOT_BUILT, Pace, Quantity, Row, Scenario},
     statistics::{Estimate, Random, Verdict, estimate, median, verdict},
     systems::Build,
 };
@@ -25,6 +25,8 @@ const STOLEN_MAX: f64 = 0.05;
 
 pub(crate) struct Report {
     facts: Vec<(&'static str, String)>,
+    /// What the names of the scenarios stand for.
+    scenarios: Vec<&'static Scenario>,
     rows: Vec<Found>,
     cases: Vec<Summary>,
 }
@@ -32,7 +34,6 @@ pub(crate) struct Report {
 /// A row, and what was found.
 struct Found {
     name: String,
-    title: &'static str,
     goal: Goal,
     stretch: f64,
     ours: Option<f64>,
@@ -74,8 +75,11 @@ impl Report {
             measured.iter().filter_map(|case| spread(case, |sample| sample.cores("others")));
         let others = others.fold(0.0, f64::max);
         facts.push(("cores used by others, worst median", format!("{others:.2}")));
+        let mut scenarios: Vec<_> = measured.iter().map(|case| case.scenario).collect();
+        scenarios.dedup_by_key(|scenario| scenario.name);
         Report {
             facts,
+            scenarios,
             rows: rows.iter().map(|row| found(row, measured, cores, random)).collect(),
             cases: measured.iter().map(|case| summary(case, cores)).collect(),
         }
@@ -124,6 +128,10 @@ impl Report {
             let before = if with_before { " |" } else { "" };
             let _ =
                 writeln!(text, "| {} | – | – | – |{before} {} | | not built |", row.what, row.goal);
+        }
+        text.push('\n');
+        for scenario in &self.scenarios {
+            let _ = writeln!(text, "- {}: {}", scenario.name, scenario.title);
         }
         let _ = writeln!(text, "\nMedians of each case:\n");
         let names: Vec<_> = self
@@ -261,7 +269,6 @@ fn found(row: &Row, measured: &[Measured], cores: f64, random: &mut Random) -> F
     let value = |case: Option<&Measured>| spread(case?, |sample| sample.value(row.quantity));
     Found {
         name: row.name(),
-        title: scenario(row.scenario).title,
         goal: row.goal,
         stretch: row.stretch,
         ours: value(ours),
@@ -308,8 +315,10 @@ fn doubts(case: &Measured, quantity: Quantity, cores: f64) -> Vec<String> {
         doubts.push("the hypervisor took time".to_owned());
     }
     let isolated = matches!(case.case.load, Load::FanOut { pace: Pace::Rate(_), .. });
-    if isolated && is_full(case, cores) {
+    if isolated && (is_full(case, cores) || a_thread_is_full(case)) {
         doubts.push(format!("{label} was saturated"));
+    } else if isolated && machine_is_full(case, cores) {
+        doubts.push(format!("the machine was saturated under {label}"));
     }
     let latency = matches!(quantity, Quantity::LatencyP50 | Quantity::LatencyP99);
     if (latency || quantity == Quantity::EventsPerSecond) && client_is_full(case) {
@@ -322,6 +331,19 @@ fn is_full(case: &Measured, cores: f64) -> bool {
     let server = spread(case, |sample| sample.cores("server")).unwrap_or(0.0);
     let redis = spread(case, |sample| sample.cores("redis")).unwrap_or(0.0);
     server >= SERVER_FULL * case.case.system.cores(cores) || redis >= SERVER_FULL
+}
+
+/// Where each thread has its own connections, those of a full one wait.
+fn a_thread_is_full(case: &Measured) -> bool {
+    let busiest =
+        |sample: &Sample| sample.number("server_busiest_thread") / sample.number("seconds");
+    spread(case, busiest).is_some_and(|used| used >= SERVER_FULL)
+}
+
+fn machine_is_full(case: &Measured, cores: f64) -> bool {
+    let everyone = ["server", "redis", "client", "others"];
+    let used = |sample: &Sample| everyone.map(|name| sample.cores(name)).iter().sum();
+    spread(case, used).is_some_and(|used| used >= SERVER_FULL * cores)
 }
 
 fn client_is_full(case: &Measured) -> bool {
@@ -378,12 +400,16 @@ fn summary(case: &Measured, cores: f64) -> Summary {
     let samples = || case.samples.iter().flatten();
     let mut flags = Vec::new();
     let mut flag = |raised: bool, text| flags.extend(raised.then_some(text));
-    flag(is_full(case, cores), "server saturated");
+    let full = is_full(case, cores);
+    flag(full, "server saturated");
+    flag(!full && a_thread_is_full(case), "a thread of the server saturated");
+    flag(machine_is_full(case, cores), "machine full");
     flag(client_is_full(case), "client > 0.8 core");
     flag(samples().any(|sample| !sample.is_sound()), "NOT SOUND");
-    let asked_for_a_stream = case.case.system.is_tidings() && case.case.label != "memory";
+    let asked_for_a_stream = case.case.system.is_tidings()
+        && !matches!(case.case.load, Load::Publish { call: Call::Unary, .. });
     let unary = samples().any(|sample| sample.text("published_by") == "unary");
-    flag(asked_for_a_stream && unary, "published by unary calls");
+    flag(asked_for_a_stream && unary, "published by unary calls: the broker has no PublishStream");
     let faults = samples().map(|sample| sample.text("first_fault")).filter(|text| !text.is_empty());
     let failed = case.samples.iter().filter_map(|sample| sample.as_ref().err());
     Summary {

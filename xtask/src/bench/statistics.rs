@@ -139,14 +139,12 @@ mod tests {
 
     #[test]
     fn an_interval_that_straddles_the_goal_has_none() {
-        for goal in [Goal::AtMost(0.85), Goal::AtLeast(0.85), Goal::TimesBetter(0.85)] {
-            let verdict = verdict(between(0.8, 0.9), goal, 0.1, &[]);
-            if goal == Goal::AtMost(0.85) {
-                assert_eq!(verdict, Verdict::Refused("the interval straddles the goal".into()));
-            } else {
-                // What is at least 0.8 reaches a stretch of 0.1.
-                assert_eq!(verdict, Verdict::Stretch);
-            }
+        let straddles = Verdict::Refused("the interval straddles the goal".into());
+        for (goal, stretch) in [(Goal::AtMost(0.85), 0.65), (Goal::Alone(0.85), 0.65)] {
+            assert_eq!(verdict(between(0.8, 0.9), goal, stretch, &[]), straddles);
+        }
+        for (goal, stretch) in [(Goal::AtLeast(0.85), 0.95), (Goal::TimesBetter(0.85), 0.95)] {
+            assert_eq!(verdict(between(0.8, 0.9), goal, stretch, &[]), straddles);
         }
     }
 
