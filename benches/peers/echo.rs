@@ -3,11 +3,12 @@
 use std::{env, net::SocketAddr, pin::Pin};
 
 use tidings_benches::v1::{
-    Durability, Position, PublishRequest, PublishResponse, PublishStreamRequest,
+    Durability, Event, Position, PublishRequest, PublishResponse, PublishStreamRequest,
     PublishStreamResponse, Receipt, SubscribeRequest, SubscribeResponse,
     broker_server::{Broker, BrokerServer},
+    publish_stream_response::Result as Answer,
 };
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 struct Echo;
@@ -20,24 +21,21 @@ impl Broker for Echo {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
-        let PublishRequest { topic, events, .. } = request.into_inner();
-        let receipt = |event: tidings_benches::v1::Event| Receipt {
-            id: event.id,
-            position: Some(Position { topic: topic.clone(), epoch: 1 << 50, sequence: 1 << 20 }),
-            duplicate: false,
-        };
-        let receipts = events.into_iter().map(receipt).collect();
-        let durability = Durability::Live.into();
-        Ok(Response::new(PublishResponse { receipts, durability }))
+        Ok(Response::new(receipts(request.into_inner())))
     }
 
     type PublishStreamStream = Responses<PublishStreamResponse>;
 
     async fn publish_stream(
         &self,
-        _: Request<Streaming<PublishStreamRequest>>,
+        request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        Err(Status::unimplemented("only Publish"))
+        let answers = request.into_inner().map(|request| {
+            let PublishStreamRequest { request_id, publish } = request?;
+            let published = receipts(publish.unwrap_or_default());
+            Ok(PublishStreamResponse { request_id, result: Some(Answer::Published(published)) })
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     type SubscribeStream = Responses<SubscribeResponse>;
@@ -46,8 +44,19 @@ impl Broker for Echo {
         &self,
         _: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        Err(Status::unimplemented("only Publish"))
+        Err(Status::unimplemented("nothing is delivered"))
     }
+}
+
+fn receipts(request: PublishRequest) -> PublishResponse {
+    let PublishRequest { topic, events, .. } = request;
+    let receipt = |event: Event| Receipt {
+        id: event.id,
+        position: Some(Position { topic: topic.clone(), epoch: 1 << 50, sequence: 1 << 20 }),
+        duplicate: false,
+    };
+    let receipts = events.into_iter().map(receipt).collect();
+    PublishResponse { receipts, durability: Durability::Live.into() }
 }
 
 #[tokio::main]
