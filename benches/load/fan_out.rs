@@ -91,11 +91,11 @@ pub(crate) fn run(plan: &FanOut) -> Result<Value> {
         (None, Some(rate)) => Pace::Every(1_000_000_000 / rate),
         (None, None) => bail!("say --window or --rate"),
     };
+    let begun = sockets.clock.now();
+    // Set after that, a tick finds its event due; before, each would wait for the next tick.
     if let Pace::Every(period) = pace {
         sockets.tick(Duration::from_nanos(period))?;
     }
-
-    let begun = sockets.clock.now();
     let from = begun + plan.common.warm_up().as_nanos() as u64;
     let to = from + plan.common.seconds().as_nanos() as u64;
     tally.measured = from..to;

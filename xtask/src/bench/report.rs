@@ -261,6 +261,7 @@ fn found(row: &Row, measured: &[Measured], cores: f64, random: &mut Random) -> F
     let before = before.and_then(|ratios| estimate(&ratios, random));
     let sides = [ours, theirs].into_iter().flatten();
     let mut doubts: Vec<_> = sides.flat_map(|side| doubts(side, row.quantity, cores)).collect();
+    doubts.sort();
     doubts.dedup();
     let verdict = match found {
         Some(found) => verdict(found, row.goal, row.stretch, &doubts),
@@ -306,9 +307,9 @@ fn doubts(case: &Measured, quantity: Quantity, cores: f64) -> Vec<String> {
         doubts.push(format!("{label} lost, repeated or reordered events"));
     }
     let memory = quantity == Quantity::MemoryPerStream;
-    if !memory
-        && spread(case, |sample| sample.cores("others")).is_some_and(|used| used > OTHERS_MAX)
-    {
+    let others = spread(case, |sample| sample.cores("others"));
+    let busy = !memory && others.is_some_and(|used| used > OTHERS_MAX);
+    if busy {
         doubts.push("the machine was busy with other things".to_owned());
     }
     if spread(case, |sample| sample.cores("stolen")).is_some_and(|used| used > STOLEN_MAX) {
@@ -317,7 +318,7 @@ fn doubts(case: &Measured, quantity: Quantity, cores: f64) -> Vec<String> {
     let isolated = matches!(case.case.load, Load::FanOut { pace: Pace::Rate(_), .. });
     if isolated && (is_full(case, cores) || a_thread_is_full(case)) {
         doubts.push(format!("{label} was saturated"));
-    } else if isolated && machine_is_full(case, cores) {
+    } else if isolated && !busy && machine_is_full(case, cores) {
         doubts.push(format!("the machine was saturated under {label}"));
     }
     let latency = matches!(quantity, Quantity::LatencyP50 | Quantity::LatencyP99);
