@@ -44,7 +44,7 @@ pub(crate) fn measure(
     let output = output.map_err(|error| format!("{load:?}: {error}"))?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{load:?}: {}: {why}", output.status));
+        return Err(format!("{}; {}; {load:?}", why.trim(), running.last_words()));
     }
     parse(&String::from_utf8_lossy(&output.stdout))
 }

@@ -23,6 +23,8 @@ use systems::{Binaries, Build};
 /// Fewer, or shorter ones, are for a look.
 const PAIRS: usize = 10;
 const SECONDS: f64 = 5.0;
+/// To start the servers and open the streams.
+const AROUND_SECONDS: f64 = 0.7;
 
 #[derive(Debug, Clone, PartialEq)]
 struct Options {
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         ROWS.iter().for_each(|row| println!("{}", row.name()));
         return if options.list { Ok(()) } else { Err("no row has such a name".into()) };
     }
+    systems::check_open_files()?;
     let binaries = binaries(options.before.as_deref())?;
     let seed = options.seed.unwrap_or_else(|| u64::from(std::process::id()));
     let facts = systems::facts(&binaries);
@@ -60,6 +63,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut measured = cases(&rows, options.before.is_some());
     let length =
         Length { warm_up: (options.seconds / 5.0).clamp(0.1, 1.0), seconds: options.seconds };
+    let runs = (measured.len() * options.pairs) as f64;
+    println!(
+        "== {} rows: {} cases in {} rounds of {} seconds, some {:.0} minutes; seed {seed}",
+        rows.len(),
+        measured.len(),
+        options.pairs,
+        length.seconds,
+        runs * (length.warm_up + length.seconds + AROUND_SECONDS) / 60.0,
+    );
     for scenario in SCENARIOS {
         if measured.iter().any(|case| case.scenario.name == scenario.name) {
             println!("== {}: {}", scenario.name, scenario.title);

@@ -22,6 +22,8 @@ const CLIENT_FULL: f64 = 0.8;
 /// Cores that others may use meanwhile, and the hypervisor may take.
 const OTHERS_MAX: f64 = 0.25;
 const STOLEN_MAX: f64 = 0.05;
+const OTHERS_USED: &str = "cores used by others, median of the worst case";
+const STOLEN: &str = "cores taken by the hypervisor, median of the worst case";
 
 pub(crate) struct Report {
     facts: Vec<(&'static str, String)>,
@@ -71,10 +73,10 @@ impl Report {
         let mut facts = facts.to_vec();
         facts.push(("rounds", format!("{rounds} of {} seconds", length.seconds)));
         facts.push(("seed", seed.to_string()));
-        let others =
-            measured.iter().filter_map(|case| spread(case, |sample| sample.cores("others")));
-        let others = others.fold(0.0, f64::max);
-        facts.push(("cores used by others, worst median", format!("{others:.2}")));
+        for (what, name) in [(OTHERS_USED, "others"), (STOLEN, "stolen")] {
+            let used = measured.iter().filter_map(|case| spread(case, |sample| sample.cores(name)));
+            facts.push((what, format!("{:.2}", used.fold(0.0, f64::max))));
+        }
         let mut scenarios: Vec<_> = measured.iter().map(|case| case.scenario).collect();
         scenarios.dedup_by_key(|scenario| scenario.name);
         Report {

@@ -46,6 +46,8 @@ pub(crate) enum Build {
 /// What runs for a case: ended when it is dropped.
 pub(crate) struct Running {
     children: Vec<Child>,
+    /// What they say.
+    logs: Vec<PathBuf>,
     /// Where is subscribed and, but for Redis behind a facade, published.
     pub(crate) server: Place,
     pub(crate) redis: Option<Place>,
@@ -80,7 +82,8 @@ impl Running {
         folder: &Path,
     ) -> Result<Running, String> {
         let nothing = Place { address: SocketAddr::from(([127, 0, 0, 1], 0)), pid: 0 };
-        let mut running = Running { children: Vec::new(), server: nothing, redis: None };
+        let mut running =
+            Running { children: Vec::new(), logs: Vec::new(), server: nothing, redis: None };
         let redis = match system {
             System::Tidings | System::Naive | System::Usual => {
                 let place = running.redis(binaries, folder)?;
@@ -121,6 +124,16 @@ impl Running {
         Ok(running)
     }
 
+    /// The last that they said, for whoever looks for a failure.
+    pub(crate) fn last_words(&self) -> String {
+        let last = self.logs.iter().filter_map(|log| {
+            let said = fs::read_to_string(log).ok()?;
+            let name = log.file_stem()?.to_string_lossy().into_owned();
+            Some(format!("{name} said {:?}", said.trim().lines().last()?))
+        });
+        last.collect::<Vec<_>>().join("; ")
+    }
+
     fn redis(&mut self, binaries: &Binaries, folder: &Path) -> Result<Place, String> {
         self.launch("redis", folder, |address, redis| {
             let port = address.port().to_string();
@@ -150,6 +163,7 @@ impl Running {
         command.stdin(Stdio::null()).stderr(out.try_clone().map_err(shown)?).stdout(out);
         let child = command.spawn().map_err(|error| format!("sh: {error}"))?;
         let pid = child.id();
+        self.logs.push(log.clone());
         self.children.push(child);
         let begun = started();
         while TcpStream::connect(address).is_err() {
@@ -185,6 +199,28 @@ fn free_address() -> Result<SocketAddr, String> {
     bound.map_err(|error| format!("no free port: {error}"))
 }
 
+/// A thousand connections, those of a broker to Redis, and a file or two.
+const OPEN_FILES: u64 = 4096;
+
+/// Each process raises its own limit as far as it may.
+pub(crate) fn check_open_files() -> Result<(), String> {
+    let limits = fs::read_to_string("/proc/self/limits")
+        .map_err(|error| format!("/proc/self/limits: {error}: the benchmark needs Linux"))?;
+    match hard_limit(&limits) {
+        Some(limit) if limit < OPEN_FILES => Err(format!(
+            "a process may open {limit} files at most, and {OPEN_FILES} are needed: raise the hard \
+             limit, for example with `ulimit -Hn {OPEN_FILES}` as root before this command"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// None: no limit.
+fn hard_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// What the machine is, for whoever reads the results.
 pub(crate) fn facts(binaries: &Binaries) -> Vec<(&'static str, String)> {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
@@ -215,4 +251,16 @@ pub(crate) fn facts(binaries: &Binaries) -> Vec<(&'static str, String)> {
         ("rustc", rustc),
         ("load average at the start", read("/proc/loadavg").trim().to_owned()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files  1024  20000  files\n";
+        assert_eq!(hard_limit(limits), Some(20_000));
+        assert_eq!(hard_limit("Max open files  1024  unlimited  files\n"), None);
+    }
 }
