@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use super::payload::{Payload, Stamp};
 
 /// So many holes are remembered of each stream, to tell a late event from a repeated one.
-const HOLES_MAX: usize = 64;
+const HOLES_MAX: usize = 256;
 const FAULTS_MAX: usize = 8;
 
 /// What the decoders of the wires tell.
