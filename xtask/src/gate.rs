@@ -104,9 +104,9 @@ fn reason(args: &[String]) -> Result<Option<&str>, String> {
 /// The figure of each work.
 fn measure() -> Result<Vec<(&'static Work, u64)>, String> {
     let valgrind = tools::valgrind()?;
-    let mut build = cargo(["build", "--release", "--locked", "--package", "tidings-gate"]);
+    let mut build = cargo(["build", "--locked", "--package", "tidings-gate"]);
     succeed(&mut build)?;
-    let program = target().join("release/tidings-gate");
+    let program = target().join("debug/tidings-gate");
     let folder = target().join("gate");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let count = |work: &Work, times: u64| {

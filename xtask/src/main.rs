@@ -1,6 +1,7 @@
 //! The project's commands: `cargo xtask <command>`. Nothing but std, so that it builds at once.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to a developer")]
 
+mod bench;
 mod check;
 mod clients;
 mod deny;
@@ -33,6 +34,9 @@ cargo xtask <command>
                  the long run: is an event ever lost in silence? (1000 faults, 2000000 events)
   remedies [--only TEXT]
                  does each test against a known failing sequence fail without its remedy?
+  bench [--quick | --smoke] [--rows TEXT,…] [--pairs N] [--seconds N] [--seed N] [--broker PATH]
+                 what Tidings costs beside raw Redis, NATS and other facades, in the same rounds;
+                 --list names the rows, benches/README.md says what they mean (10 pairs of 5 seconds)
   fuzz [--seconds N]
                  hostile bytes for everything that decodes, N seconds (60) for each target of fuzz/
   gate [--accept REASON]
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         "test" | "ci" => no_more(rest).and_then(|()| check::run()),
         "trials" => trials::run(rest),
         "remedies" => remedies::run(rest),
+        "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "gate" => gate::run(rest),
         "generate" => generate::run(rest),

