@@ -10,7 +10,7 @@ use std::{
 
 use crate::{cargo, root, succeed, target, tools};
 
-/// What is counted: named as `tidings-gate` and the baseline name it.
+/// What is counted: named as `benches/gate` and the baseline name it.
 struct Work {
     name: &'static str,
     /// Of what there is one figure.
@@ -104,9 +104,9 @@ fn reason(args: &[String]) -> Result<Option<&str>, String> {
 /// The figure of each work.
 fn measure() -> Result<Vec<(&'static Work, u64)>, String> {
     let valgrind = tools::valgrind()?;
-    let mut build = cargo(["build", "--locked", "--package", "tidings-gate"]);
+    let mut build = cargo(["build", "--locked", "--example", "gate"]);
     succeed(&mut build)?;
-    let program = target().join("debug/tidings-gate");
+    let program = target().join("debug/examples/gate");
     let folder = target().join("gate");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let count = |work: &Work, times: u64| {

@@ -1,7 +1,7 @@
 //! What `cargo xtask gate` counts the instructions of: the real gRPC server on the memory backend,
 //! and a client that does next to nothing, on one thread with a pipe in memory between them.
 //!
-//! `tidings-gate WORK COUNT` does the work so many times. Two counts tell what one costs: what is done
+//! `gate WORK COUNT` does the work so many times. Two counts tell what one costs: what is done
 //! once, starting above all, is the same in both. Nothing here depends on time, on the network
 //! or on another thread.
 
@@ -39,14 +39,14 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let done = match arguments.as_slice() {
         [work, count] => count.parse().map_err(Failed::from).and_then(|count| run(work, count)),
-        _ => Err("usage: tidings-gate delivery|publish|streamed-publish COUNT".into()),
+        _ => Err("usage: gate delivery|publish|streamed-publish COUNT".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             #[allow(clippy::print_stderr, reason = "it speaks to `cargo xtask gate`")]
             {
-                eprintln!("tidings-gate: {error}");
+                eprintln!("gate: {error}");
             }
             ExitCode::FAILURE
         }
