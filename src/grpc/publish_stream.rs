@@ -162,12 +162,12 @@ impl Exchange {
 #[derive(Debug)]
 pub struct Reply {
     request_id: u64,
-    result: Result<(Topic, Published), Failure>,
+    result: Result<(Topic, Published), Box<Failure>>,
 }
 
 impl From<Answer> for Reply {
     fn from(Answer { tag, result }: Answer) -> Reply {
-        let result = result.map_err(|error| status::failure(&status::publish(error)));
+        let result = result.map_err(|error| Box::new(status::failure(&status::publish(error))));
         Reply { request_id: tag, result }
     }
 }
@@ -183,14 +183,14 @@ impl Message for Reply {
                 }
                 put_number(2, durability(published), buf); // durability
             }
-            Err(failure) => encoding::message::encode(3, failure, buf),
+            Err(failure) => encoding::message::encode(3, &**failure, buf),
         }
     }
 
     fn encoded_len(&self) -> usize {
         let result = match &self.result {
             Ok((topic, published)) => delimited_len(published_len(topic, published)),
-            Err(failure) => encoding::message::encoded_len(3, failure),
+            Err(failure) => encoding::message::encoded_len(3, &**failure),
         };
         number_len(self.request_id) + result
     }

@@ -277,7 +277,7 @@ pub fn unfinished(within: Duration) -> Status {
 
 /// The call, as `Service.Method`, is part of the API and not of this broker.
 pub fn feature_off(feature: &'static str) -> Status {
-    let message = format!("{feature} is not built yet: this broker serves Publish and Subscribe");
+    let message = format!("{feature} is not built yet: this broker publishes and subscribes");
     Told::new(&message).with("feature", feature).status(Reason::FeatureOff)
 }
 

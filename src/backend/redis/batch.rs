@@ -45,9 +45,13 @@ pub(super) fn body<'a>(
     deployment: &str,
     topic: &Topic,
     echo: &[u64],
-    events: impl Iterator<Item = &'a Event>,
+    events: impl Iterator<Item = &'a Event> + Clone,
 ) -> Vec<u8> {
-    let mut out = BytesMut::new();
+    // A key and a length of each event and of each text, at most.
+    const FRAMING: usize = 6;
+    let events_bytes: usize = events.clone().map(|event| event.encoded().len() + FRAMING).sum();
+    let texts = origin.len() + deployment.len() + topic.as_str().len() + 4 * FRAMING;
+    let mut out = Vec::with_capacity(texts + 8 * echo.len() + events_bytes);
     for (field, value) in [(4, origin), (5, deployment), (6, topic.as_str())] {
         encoding::encode_key(field, WireType::LengthDelimited, &mut out);
         encoding::encode_varint(value.len() as u64, &mut out);
@@ -59,7 +63,7 @@ pub(super) fn body<'a>(
         encoding::encode_varint(event.encoded().len() as u64, &mut out);
         out.put_slice(event.encoded());
     }
-    out.into()
+    out
 }
 
 /// Reads what came on a topic's channel.

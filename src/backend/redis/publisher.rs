@@ -67,6 +67,8 @@ struct Lane {
 #[derive(Debug)]
 struct Append {
     events: Vec<Event>,
+    /// Of the events together.
+    bytes: usize,
     settings: Arc<TopicSettings>,
     since: Instant,
     answer: oneshot::Sender<Result<Appended, BackendError>>,
@@ -88,7 +90,9 @@ impl Publisher {
         self.session.commands()?;
         let (answer, answered) = oneshot::channel();
         let since = Instant::now();
-        self.enqueue(topic, Append { events, settings: settings.clone(), since, answer })?;
+        let bytes = events.iter().map(|event| event.encoded().len()).sum();
+        let settings = settings.clone();
+        self.enqueue(topic, Append { events, bytes, settings, since, answer })?;
         answered.await.unwrap_or_else(|_| {
             Err(BackendError::OutcomeUnknown { cause: "the broker is shutting down".into() })
         })
@@ -98,7 +102,7 @@ impl Publisher {
         let mut waiting = self.waiting.lock();
         let lane = waiting.lanes.get(topic);
         let (idle, queued) = (lane.is_none(), lane.map_or(0, |lane| lane.bytes));
-        let bytes = append.bytes();
+        let bytes = append.bytes;
         let too_much = queued + bytes > COMMIT_QUEUE_BYTES_MAX && !idle
             || waiting.bytes + bytes > COMMIT_QUEUES_BYTES_MAX;
         if too_much {
@@ -147,7 +151,7 @@ impl Publisher {
         while lane.appends.front().is_some_and(Append::is_late)
             && let Some(late) = lane.appends.pop_front()
         {
-            let bytes = late.bytes();
+            let bytes = late.bytes;
             lane.bytes -= bytes;
             *all_bytes -= bytes;
             let _ = late.answer.send(Err(BackendError::Timeout { after: COMMIT_WAIT_MAX }));
@@ -155,12 +159,12 @@ impl Publisher {
         let (mut group, mut events, mut bytes) = (Vec::new(), 0, 0);
         while let Some(next) = lane.appends.front() {
             let fits = events + next.events.len() <= COMMIT_EVENTS_MAX
-                && bytes + next.bytes() <= COMMIT_BYTES_MAX;
+                && bytes + next.bytes <= COMMIT_BYTES_MAX;
             if !fits && !group.is_empty() {
                 break;
             }
             events += next.events.len();
-            bytes += next.bytes();
+            bytes += next.bytes;
             group.extend(lane.appends.pop_front());
         }
         lane.bytes -= bytes;
@@ -333,10 +337,6 @@ impl Publisher {
 impl Append {
     fn is_late(&self) -> bool {
         self.since.elapsed() >= COMMIT_WAIT_MAX
-    }
-
-    fn bytes(&self) -> usize {
-        self.events.iter().map(|event| event.encoded().len()).sum()
     }
 }
 
