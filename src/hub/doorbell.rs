@@ -75,32 +75,26 @@ struct Hung {
 }
 
 impl Doorbell {
-    /// Takes up why it was rung since the last time; adds to what is in `rung`.
-    pub fn answer(&self, rung: &mut Rung) {
+    /// Takes up why it was rung since the last time; adds to what is in `rung`. When it is rung
+    /// again, `waker` is woken once.
+    pub fn answer(&self, rung: &mut Rung, waker: &Waker) {
         let mut waiting = self.waiting.lock();
-        // Swapped where it can be, so that neither side has to allocate again.
-        if rung.is_empty() {
-            std::mem::swap(&mut waiting.rung, rung);
-        } else {
-            let mut more = std::mem::take(&mut waiting.rung);
-            rung.topics.append(&mut more.topics);
-            rung.appeared.append(&mut more.appeared);
-            rung.overflowed |= more.overflowed;
-            rung.changed |= more.changed;
-        }
-    }
-
-    /// Whether nothing was rung since the last answer; then `waker` is woken once when it is.
-    pub fn listen(&self, waker: &Waker) -> bool {
-        let mut waiting = self.waiting.lock();
-        if !waiting.rung.is_empty() {
-            return false;
-        }
         match &mut waiting.waker {
             Some(known) => known.clone_from(waker),
             none @ None => *none = Some(waker.clone()),
         }
-        true
+        // Swapped where it can be, so that neither side has to allocate again.
+        if rung.is_empty() {
+            if !waiting.rung.is_empty() {
+                std::mem::swap(&mut waiting.rung, rung);
+            }
+            return;
+        }
+        let mut more = std::mem::take(&mut waiting.rung);
+        rung.topics.append(&mut more.topics);
+        rung.appeared.append(&mut more.appeared);
+        rung.overflowed |= more.overflowed;
+        rung.changed |= more.changed;
     }
 
     pub(super) fn ring(&self, rings: &mut Rings, why: impl FnOnce(&mut Rung)) {
@@ -220,16 +214,16 @@ mod tests {
     fn who_listens_is_woken_once_and_finds_all_reasons() {
         let doorbell = Doorbells::default().hang(None);
         let woken = Arc::new(Woken::default());
-        assert!(doorbell.listen(&waker(woken.clone())));
-        let mut rings = Rings::default();
-        for number in [3, 5] {
-            doorbell.ring(&mut rings, |rung| rung.topics.push(number));
+        let (mut rung, mut rings) = (Rung::default(), Rings::default());
+        for times in 1..3 {
+            doorbell.answer(&mut rung, &waker(woken.clone()));
+            for number in [3, 5] {
+                doorbell.ring(&mut rings, |rung| rung.topics.push(number));
+            }
+            assert_eq!(woken.times(), times);
         }
-        assert_eq!(woken.times(), 1);
-        assert!(!doorbell.listen(&waker(woken)), "there is something to answer");
-        let mut rung = Rung { topics: vec![1], ..Rung::default() };
-        doorbell.answer(&mut rung);
-        assert_eq!(rung.topics, [1, 3, 5]);
+        doorbell.answer(&mut rung, &waker(woken));
+        assert_eq!(rung.topics, [3, 5, 3, 5]);
     }
 
     #[tokio::test]
@@ -239,7 +233,7 @@ mod tests {
         let woken = Arc::new(Woken::default());
         let hung: Vec<_> = (0..10).map(|_| doorbells.hang(Some(ringer.clone()))).collect();
         for doorbell in &hung {
-            assert!(doorbell.listen(&waker(woken.clone())));
+            doorbell.answer(&mut Rung::default(), &waker(woken.clone()));
         }
         doorbells.ring_all();
         assert_eq!(woken.times(), 0, "they are woken where the ringer runs");
@@ -259,7 +253,7 @@ mod tests {
         assert!(doorbells.all.lock().doorbells.len() < 100);
         doorbells.ring_all();
         let mut rung = Rung::default();
-        kept.answer(&mut rung);
+        kept.answer(&mut rung, &waker(Arc::new(Woken::default())));
         assert!(rung.changed);
     }
 }

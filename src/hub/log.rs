@@ -55,7 +55,8 @@ struct Merged {
 /// What a cursor found.
 #[derive(Debug)]
 pub(super) enum Found {
-    Item(Arc<Item>),
+    /// With whether that was the last entry.
+    Item(Arc<Item>, bool),
     Nothing,
     /// Entries were overwritten before they were read. The cursor stands at the end now.
     Overflowed(Chain),
@@ -123,7 +124,7 @@ impl Log {
         let Some(first) = coming.next() else { return Found::Nothing };
         if let Some(merged) = self.merged.as_ref().filter(|merged| merged.from == from) {
             *cursor = merged.until;
-            return Found::Item(merged.item.clone());
+            return Found::Item(merged.item.clone(), merged.until == self.next());
         }
         let mut together = first.bytes();
         let mut count = 1;
@@ -136,13 +137,14 @@ impl Log {
                 .count();
         }
         *cursor = from + count as u64;
+        let last = *cursor == self.next();
         if count == 1 {
-            return Found::Item(first.clone());
+            return Found::Item(first.clone(), last);
         }
         let begin = (from - self.start) as usize;
         let item = Item::merged(self.entries.range(begin..begin + count));
         self.merged = Some(Merged { from, until: *cursor, item: item.clone() });
-        Found::Item(item)
+        Found::Item(item, last)
     }
 
     pub(super) fn wait(&mut self, doorbell: &Arc<Doorbell>, number: usize) {
@@ -209,7 +211,7 @@ mod tests {
     }
 
     fn item(found: Found) -> Arc<Item> {
-        let Found::Item(item) = found else { panic!("{found:?}") };
+        let Found::Item(item, _) = found else { panic!("{found:?}") };
         item
     }
 
@@ -236,7 +238,7 @@ mod tests {
         let mut log = with(vec![events(1, 10), gap(), events(3, 500), events(4, 10)]);
         let mut cursor = 0;
         let sizes: Vec<_> = std::iter::from_fn(|| match log.take(&mut cursor, 300) {
-            Found::Item(item) => Some(reached(&item)),
+            Found::Item(item, _) => Some(reached(&item)),
             Found::Nothing | Found::Overflowed(_) => None,
         })
         .collect();

@@ -114,6 +114,8 @@ pub struct Member {
 #[derive(Debug)]
 pub enum Took {
     Item(Arc<Item>),
+    /// The last one that is there: the doorbell will be rung once when there are more.
+    Last(Arc<Item>),
     /// Nothing is there: the doorbell will be rung once when there is.
     Waiting,
     /// Entries were overwritten before they were read. Read history up to `place`, then take
@@ -539,7 +541,11 @@ impl Member {
     pub fn take(&mut self, bytes: usize) -> Took {
         let mut log = self.slot.log.lock();
         match log.take(&mut self.cursor, bytes) {
-            Found::Item(item) => Took::Item(item),
+            Found::Item(item, false) => Took::Item(item),
+            Found::Item(item, true) => {
+                log.wait(&self.doorbell, self.number);
+                Took::Last(item)
+            }
             Found::Overflowed(chain) => {
                 Took::Overflowed { place: chain.tail.unwrap_or_default(), born: chain.born.only() }
             }

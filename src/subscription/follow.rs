@@ -32,6 +32,8 @@ pub(super) struct Followed {
     /// Whether the topic counts among those that are behind.
     pub(super) is_behind: bool,
     pub(super) has_turn: bool,
+    /// Whether all of the log was taken, and the doorbell will say when there is more.
+    pub(super) waits: bool,
 }
 
 pub(super) enum Stage {
@@ -65,6 +67,7 @@ impl Followed {
             reaching: None,
             is_behind: false,
             has_turn: false,
+            waits: false,
         };
         followed.read_up_to(place, GapReason::Retention);
         followed
@@ -118,13 +121,23 @@ impl Followed {
                     }
                 }
                 Stage::History(replay) => return Next::Read { after: replay.at() },
+                Stage::Live if self.waits => return Next::Nothing,
                 Stage::Live => match self.member.take(FRAME_BYTES_GOOD) {
                     Took::Item(item) => {
                         if let Some(gap) = self.unpack(&item, lens) {
                             return Next::Gap(gap);
                         }
                     }
-                    Took::Waiting => return Next::Nothing,
+                    Took::Last(item) => {
+                        self.waits = true;
+                        if let Some(gap) = self.unpack(&item, lens) {
+                            return Next::Gap(gap);
+                        }
+                    }
+                    Took::Waiting => {
+                        self.waits = true;
+                        return Next::Nothing;
+                    }
                     Took::Overflowed { place, born } => {
                         if let Some(epoch) = born.filter(|_| self.at.is_beginning()) {
                             // The log saw its birth: from there nothing is unknown.

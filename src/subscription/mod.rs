@@ -19,7 +19,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -269,7 +269,7 @@ impl Subscription {
                 self.ended = true;
                 return Poll::Ready(None);
             }
-            if self.poll_work(cx) || !self.doorbell.listen(cx.waker()) {
+            if self.poll_work(cx) {
                 continue;
             }
             ready!(self.poll_timer(cx));
@@ -280,7 +280,7 @@ impl Subscription {
     fn frame(&mut self, cx: &mut Context<'_>) -> Option<Frame> {
         // Taken before the doorbell is answered: what appeared before it has been rung.
         let clock_us = self.hub.clock_us();
-        self.answer();
+        self.answer(cx.waker());
         while self.poll_work(cx) {}
         if self.work.as_ref().is_none_or(|work| !work.is_looking_for_topics()) {
             // Also where it went back: the earlier time promises less.
@@ -344,24 +344,23 @@ impl Subscription {
 
     // ---- what has changed since the last frame
 
-    fn answer(&mut self) {
-        let mut rung = std::mem::take(&mut self.rung);
-        self.doorbell.answer(&mut rung);
-        for number in rung.topics.drain(..) {
+    fn answer(&mut self, waker: &Waker) {
+        self.doorbell.answer(&mut self.rung, waker);
+        while let Some(number) = self.rung.topics.pop() {
+            self.followed_mut(number).waits = false;
             self.give_turn(number);
         }
-        for (topic, epoch) in rung.appeared.drain(..) {
+        while let Some((topic, epoch)) = self.rung.appeared.pop_front() {
             // Where the epoch was not heard nobody knows what was missed: the beginning of
             // everything lies in no epoch, so reading from there tells of a gap.
             self.appeared(topic, Position::new(epoch, 0));
         }
-        if std::mem::take(&mut rung.overflowed) {
+        if std::mem::take(&mut self.rung.overflowed) {
             self.work().list();
         }
-        if std::mem::take(&mut rung.changed) {
+        if std::mem::take(&mut self.rung.changed) {
             self.look_at = Instant::now();
         }
-        self.rung = rung;
     }
 
     fn appeared(&mut self, topic: Topic, from: Position) {
