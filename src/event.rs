@@ -658,6 +658,55 @@ mod tests {
         }
     }
 
+    /// Prost would write each of them in another way than it came.
+    #[test]
+    fn an_event_in_another_form_does_not_pass_as_it_is() {
+        let payload: &[u8] = b"\x52\x02{}";
+        let until_payload = complete().encode_to_vec();
+        let until_payload = until_payload.strip_suffix(payload).expect("it comes last");
+        let all = |parts: &[&[u8]]| parts.concat();
+        let time = |time: &[u8]| {
+            let len = [time.len() as u8];
+            all(&[b"\x0a\x017\x12\x02/a\x1a\x01t\x2a", &len, time])
+        };
+        assert!(Complete::take(&mut sent(&time(b"\x08\x01\x10\x01"))).is_some());
+        let extension = |entry: &[u8]| all(&[until_payload, b"\x4a", &[entry.len() as u8], entry]);
+        assert!(Complete::take(&mut sent(&extension(b"\x0a\x01a\x12\x01b"))).is_some());
+        let other_forms = [
+            ("a key that is empty", all(&[until_payload, b"\x42\x00", payload])),
+            ("a key behind the payload", all(&[until_payload, payload, b"\x42\x01k"])),
+            ("a key twice", all(&[until_payload, b"\x42\x01k\x42\x01k", payload])),
+            ("a length of two bytes", all(&[until_payload, b"\x42\x81\x00k", payload])),
+            ("a number of two bytes", all(&[until_payload, b"\xc2\x00\x01k", payload])),
+            ("two payloads", all(&[until_payload, payload, b"\x5a\x00"])),
+            ("a payload twice", all(&[until_payload, payload, payload])),
+            ("an unknown field", all(&[until_payload, payload, b"\x82\x01\x00"])),
+            ("an unknown number", all(&[until_payload, payload, b"\x80\x01\x00"])),
+            ("no seconds", time(b"\x08\x00")),
+            ("nanoseconds first", time(b"\x10\x01\x08\x01")),
+            ("seconds twice", time(b"\x08\x01\x08\x01")),
+            ("seconds of two bytes", time(b"\x08\x81\x00")),
+            ("nanoseconds of 64 bits", time(b"\x10\x81\x80\x80\x80\x10")),
+            ("an unknown field of the time", time(b"\x18\x01")),
+            ("a value that is empty", extension(b"\x0a\x01a\x12\x00")),
+            ("a value first", extension(b"\x12\x01b\x0a\x01a")),
+            ("two values", extension(b"\x0a\x01a\x12\x01b\x12\x01b")),
+            ("two extensions", all(&[&extension(b"\x0a\x01a"), b"\x4a\x03\x0a\x01b"])),
+        ];
+        for (what, bytes) in other_forms {
+            assert!(proto::Event::decode(bytes.as_slice()).is_ok(), "{what} can be read");
+            assert!(Complete::take(&mut sent(&bytes)).is_none(), "{what}");
+        }
+        let not_utf8 = [
+            ("a payload", all(&[until_payload, b"\x5a\x01\xff"])),
+            ("a key", all(&[until_payload, b"\x42\x01\xff"])),
+            ("a value", extension(b"\x0a\x01a\x12\x01\xff")),
+        ];
+        for (what, bytes) in not_utf8 {
+            assert!(Complete::take(&mut sent(&bytes)).is_none(), "{what}");
+        }
+    }
+
     #[test]
     fn an_event_holds_nothing_of_what_came_with_it_and_takes_no_more() {
         let event = complete().encode_to_vec();
