@@ -37,13 +37,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(&clients)
         .compile_fds(files.clone())?;
 
-    // The servers. What PublishStream answers is encoded from what the broker says, without a message in
-    // between.
+    // The servers. Events of a publish are read as they stand where they are complete, and what
+    // PublishStream answers is encoded from what the broker says: without a message in between.
     let servers = out.join("servers");
     fs::create_dir_all(&servers)?;
     tonic_prost_build::configure()
         .build_client(false)
         .codec_path("crate::grpc::codec::Messages")
+        .extern_path(".tidings.v1.PublishRequest", "crate::grpc::requests::PublishRequest")
+        .extern_path(
+            ".tidings.v1.PublishStreamRequest",
+            "crate::grpc::requests::PublishStreamRequest",
+        )
         .extern_path(".tidings.v1.PublishStreamResponse", "crate::grpc::publish_stream::Reply")
         .extern_path(".tidings.v1", "crate::proto::v1")
         .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")

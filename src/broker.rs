@@ -17,11 +17,10 @@ pub use self::pipeline::{Answer, Pipeline, PipelineError};
 use crate::{
     backend::{Backend, BackendError, Description, Feed, TopicSettings},
     catalog::Catalog,
-    event::{Defaults, Event, Refused, Violation, admit_with_id},
+    event::{Defaults, Event, Incoming, Refused, Violation, admit_with_id},
     hub::{Hub, Ringer},
     limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
     position::Position,
-    proto,
     subscription::{Drain, Subscribe, SubscribeError, Subscription, Terms},
     topic::{InvalidTopic, Topic},
 };
@@ -59,7 +58,7 @@ pub struct BrokerOptions {
 #[derive(Debug, Clone)]
 pub struct Publish {
     pub topic: Topic,
-    pub events: Vec<proto::Event>,
+    pub events: Vec<Incoming>,
     /// Check, and write nothing.
     pub validate_only: bool,
     pub expected_last: Option<Position>,

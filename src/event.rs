@@ -1,17 +1,24 @@
 //! Events at the door: checked, completed, and encoded once.
 //!
-//! [`admit`] is the only way in. What it lets through follows the CloudEvents 1.0 rules for
+//! [`admit`] is the only way in. What is complete already passes as the bytes it came in. What is let
+//! through follows the CloudEvents 1.0 rules for
 //! context attributes (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>):
 //! the compulsory ones are there, none is empty, and none holds a control character. After it an
 //! event is bytes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod shape;
 
-use bytes::Bytes;
+use std::{
+    str,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::{Buf, Bytes};
 use prost::Message;
 use prost_types::Timestamp;
 use uuid::Uuid;
 
+pub(crate) use self::shape::is_plain;
 use crate::{
     limits::{ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, EXTENSIONS_MAX, TEXT_ATTRIBUTE_BYTES_MAX},
     proto::{self, event::Payload},
@@ -41,6 +48,20 @@ const RESERVED_EXTENSIONS: [&str; 11] = [
 /// An event that passed the door.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
+    encoded: Bytes,
+}
+
+/// An event that stands before the door.
+#[derive(Debug, Clone)]
+pub enum Incoming {
+    Message(Box<proto::Event>),
+    Complete(Complete),
+}
+
+/// An event that came as the bytes that the door would have written, so that it may pass as it is.
+#[derive(Debug, Clone)]
+pub struct Complete {
+    id: String,
     encoded: Bytes,
 }
 
@@ -74,7 +95,7 @@ impl Event {
     /// Complete, without position and publish time, its payload `data` or `text`. Read again from
     /// its bytes: few ask, and what is kept of an event that waits is small.
     pub fn message(&self) -> proto::Event {
-        proto::Event::decode(self.encoded.clone()).expect("the broker itself encoded it")
+        proto::Event::decode(self.encoded.clone()).expect("it passed the door")
     }
 
     /// The bytes that are stored and sent.
@@ -87,14 +108,77 @@ impl Event {
     }
 }
 
+impl Complete {
+    /// Takes an event, its length before it, off `buf`, which is left alone where there is none that
+    /// is complete: that one has to be decoded.
+    pub fn take(buf: &mut impl Buf) -> Option<Complete> {
+        let mut behind = buf.chunk();
+        let event = shape::delimited(&mut behind)?;
+        let taken = buf.chunk().len() - behind.len();
+        let id = complete_id(event)?.to_owned();
+        // A copy: it may wait or be kept for long, and must not hold all that came with it.
+        let encoded = Bytes::copy_from_slice(event);
+        buf.advance(taken);
+        Some(Complete { id, encoded })
+    }
+}
+
+impl From<proto::Event> for Incoming {
+    fn from(event: proto::Event) -> Incoming {
+        Incoming::Message(Box::new(event))
+    }
+}
+
+impl From<Incoming> for proto::Event {
+    fn from(event: Incoming) -> proto::Event {
+        match event {
+            Incoming::Message(event) => *event,
+            Incoming::Complete(Complete { id: _, encoded }) => Event { encoded }.message(),
+        }
+    }
+}
+
+/// The id of an event of which [`admit`] would change nothing, not a byte.
+fn complete_id(event: &[u8]) -> Option<&str> {
+    if event.len() > EVENT_BYTES_MAX {
+        return None;
+    }
+    let said = shape::read(event)?;
+    let is_there = ![said.id, said.source, said.event_type].contains(&&b""[..])
+        && said.time.as_ref().is_some_and(is_valid)
+        && !(said.has_payload && said.data_content_type.is_empty());
+    let is_good = [said.id, said.event_type, said.data_content_type, said.key]
+        .iter()
+        .all(|value| is_text(value, ATTRIBUTE_BYTES_MAX))
+        && [said.source, said.subject, said.data_schema]
+            .iter()
+            .all(|value| is_text(value, TEXT_ATTRIBUTE_BYTES_MAX))
+        && !has_white_space(said.source)
+        && !has_white_space(said.data_schema)
+        && (said.data_content_type.is_empty() || is_media_type(said.data_content_type))
+        && said.extension.is_none_or(|(name, value)| {
+            is_extension_name(name)
+                && !is_reserved(name)
+                && is_text(value, TEXT_ATTRIBUTE_BYTES_MAX)
+        });
+    if is_there && is_good { str::from_utf8(said.id).ok() } else { None }
+}
+
 /// Checks an event and completes it: id, source, type, time and media type are there afterwards,
 /// its payload is `data` or `text`, and what only the broker may say is cleared.
 pub fn admit(event: proto::Event, defaults: &Defaults<'_>) -> Result<Event, Refused> {
-    admit_with_id(event, defaults).map(|(_, event)| event)
+    admit_message(event, defaults).map(|(_, event)| event)
 }
 
 /// The same, with the id that the event has now.
-pub fn admit_with_id(
+pub fn admit_with_id(event: Incoming, defaults: &Defaults<'_>) -> Result<(String, Event), Refused> {
+    match event {
+        Incoming::Complete(Complete { id, encoded }) => Ok((id, Event { encoded })),
+        Incoming::Message(event) => admit_message(*event, defaults),
+    }
+}
+
+fn admit_message(
     mut event: proto::Event,
     defaults: &Defaults<'_>,
 ) -> Result<(String, Event), Refused> {
@@ -181,11 +265,12 @@ impl Check {
         self.text("data_schema", &event.data_schema, TEXT_ATTRIBUTE_BYTES_MAX);
         self.text("key", &event.key, ATTRIBUTE_BYTES_MAX);
         for (field, value) in [("source", &event.source), ("data_schema", &event.data_schema)] {
-            if value.contains(char::is_whitespace) {
+            if has_white_space(value.as_bytes()) {
                 self.violation(field, "must be a URI reference: it has white space");
             }
         }
-        if !event.data_content_type.is_empty() && !is_media_type(&event.data_content_type) {
+        let media_type = event.data_content_type.as_bytes();
+        if !media_type.is_empty() && !is_media_type(media_type) {
             self.violation("data_content_type", "must be a media type, such as application/json");
         }
         if event.time.as_ref().is_some_and(|time| !is_valid(time)) {
@@ -205,22 +290,20 @@ impl Check {
 
     fn extension(&mut self, name: &str, value: &str) {
         let field = format!("extensions[\"{}\"]", shown(name));
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        if name.is_empty() || name.len() > 20 || !name.bytes().all(plain) {
+        if !is_extension_name(name.as_bytes()) {
             self.violation(&field, "must be named with 1 to 20 characters of [a-z0-9]");
-        } else if RESERVED_EXTENSIONS.contains(&name) {
+        } else if is_reserved(name.as_bytes()) {
             self.violation(&field, "is no extension: set the event's own field");
         }
         self.text(&field, value, TEXT_ATTRIBUTE_BYTES_MAX);
     }
 
     fn text(&mut self, field: &str, value: &str, limit: usize) {
+        if is_text(value.as_bytes(), limit) {
+            return;
+        }
         if value.len() > limit {
             self.violation(field, format!("has {} bytes; at most {limit}", value.len()));
-        }
-        // Nearly all of them are, and it is quickly said.
-        if value.bytes().all(|b| matches!(b, b' '..=b'~')) {
-            return;
         }
         if let Some(bad) = value.chars().find(|c| !is_allowed(*c)) {
             let code = u32::from(bad);
@@ -249,15 +332,59 @@ fn is_allowed(c: char) -> bool {
     !c.is_control() && !(0xFDD0..=0xFDEF).contains(&code) && code & 0xFFFE != 0xFFFE
 }
 
-/// RFC 2045, roughly: two tokens with a slash, and perhaps parameters.
-fn is_media_type(value: &str) -> bool {
-    let token = |s: &str| {
-        !s.is_empty()
-            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-*'`|~%".contains(&b))
-    };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+fn is_text(value: &[u8], limit: usize) -> bool {
+    // Nearly all of them are of ASCII, and that is quickly said, many bytes at a time.
+    let is_printable = || value.iter().fold(true, |so_far, b| so_far & matches!(*b, b' '..=b'~'));
+    let is_allowed_text = || str::from_utf8(value).is_ok_and(|text| text.chars().all(is_allowed));
+    value.len() <= limit && (is_printable() || is_allowed_text())
 }
+
+fn has_white_space(value: &[u8]) -> bool {
+    let is_space = |b: u8| (b == b' ') | (b.wrapping_sub(b'\t') < 5);
+    match value.is_ascii() {
+        true => value.iter().fold(false, |so_far, b| so_far | is_space(*b)),
+        false => str::from_utf8(value).is_ok_and(|text| text.contains(char::is_whitespace)),
+    }
+}
+
+fn is_extension_name(name: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=20).contains(&name.len()) && name.iter().all(plain)
+}
+
+fn is_reserved(name: &[u8]) -> bool {
+    RESERVED_EXTENSIONS.iter().any(|reserved| reserved.as_bytes() == name)
+}
+
+/// RFC 2045, roughly: two tokens with a slash, and perhaps parameters.
+fn is_media_type(value: &[u8]) -> bool {
+    let token = |s: &[u8]| !s.is_empty() && s.iter().all(|b| TOKEN[usize::from(*b)]);
+    let two_tokens = |essence: &[u8]| {
+        let slash = essence.iter().position(|b| *b == b'/');
+        slash.is_some_and(|at| token(&essence[..at]) && token(&essence[at + 1..]))
+    };
+    two_tokens(value)
+        || str::from_utf8(value).is_ok_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default();
+            two_tokens(essence.trim().as_bytes())
+        })
+}
+
+const TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let marks = b"!#$&^_.+-*'`|~%";
+    let mut b = 0;
+    while b < 256 {
+        token[b] = (b as u8).is_ascii_alphanumeric();
+        b += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        token[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    token
+};
 
 /// What `google/protobuf/timestamp.proto` allows.
 fn is_valid(time: &Timestamp) -> bool {
@@ -323,7 +450,7 @@ fn json_number(number: f64) -> Result<serde_json::Value, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{prelude::*, sample::Index};
 
     use super::*;
 
@@ -446,6 +573,156 @@ mod tests {
         assert!(matches!(admit(event, &defaults()), Err(Refused::TooLarge { .. })));
     }
 
+    fn complete() -> proto::Event {
+        proto::Event {
+            id: "7".into(),
+            source: "/shop".into(),
+            r#type: "order".into(),
+            time: Some(Timestamp { seconds: 1_763_000_000, nanos: 5 }),
+            data_content_type: "application/json".into(),
+            payload: Some(Payload::Data("{}".into())),
+            ..Default::default()
+        }
+    }
+
+    /// As a request carries it, and something behind it.
+    fn sent(event: &[u8]) -> Bytes {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint(event.len() as u64, &mut bytes);
+        bytes.extend_from_slice(event);
+        bytes.extend_from_slice(b"behind");
+        bytes.into()
+    }
+
+    fn passes_as_it_is(event: &proto::Event) -> bool {
+        Complete::take(&mut sent(&event.encode_to_vec())).is_some()
+    }
+
+    #[test]
+    fn a_complete_event_passes_as_it_is() {
+        let with = |set: fn(&mut proto::Event)| {
+            let mut event = complete();
+            set(&mut event);
+            event
+        };
+        let events = [
+            complete(),
+            with(|e| e.payload = Some(Payload::Text("ö".into()))),
+            with(|e| e.payload = Some(Payload::Text(String::new()))),
+            with(|e| e.payload = Some(Payload::Data(Bytes::new()))),
+            with(|e| e.payload = None),
+            with(|e| (e.payload, e.data_content_type) = (None, String::new())),
+            with(|e| e.time = Some(Timestamp::default())),
+            with(|e| e.time = Some(Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 })),
+            with(|e| (e.subject, e.key) = ("ä".repeat(2000), "k".repeat(1024))),
+            with(|e| e.data_schema = "https://example.com/order".into()),
+            with(|e| e.extensions = [("traceparent".into(), "00-1-2-01".into())].into()),
+            with(|e| e.extensions = [("empty".into(), String::new())].into()),
+        ];
+        for event in events {
+            assert!(passes_as_it_is(&event), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_door_would_change_or_refuse_does_not_pass_as_it_is() {
+        type Set = fn(&mut proto::Event);
+        let sets: [Set; 22] = [
+            |e| e.id.clear(),
+            |e| e.source.clear(),
+            |e| e.r#type.clear(),
+            |e| e.time = None,
+            |e| e.data_content_type.clear(),
+            |e| e.position = Some(proto::Position::default()),
+            |e| e.publish_time = Some(Timestamp::default()),
+            |e| e.payload = Some(Payload::Json(number(1.0))),
+            |e| e.payload = Some(Payload::Proto(prost_types::Any::default())),
+            |e| e.payload = Some(Payload::Data(vec![0; EVENT_BYTES_MAX].into())),
+            |e| e.id = "a\0".into(),
+            |e| e.id = "a".repeat(1025),
+            |e| e.source = "a b".into(),
+            |e| e.source = "a\u{2003}b".into(),
+            |e| e.subject = "\u{FFFE}".into(),
+            |e| e.data_schema = " ".into(),
+            |e| e.data_content_type = "json".into(),
+            |e| e.time = Some(Timestamp { seconds: 253_402_300_800, nanos: 0 }),
+            |e| e.time = Some(Timestamp { seconds: 0, nanos: 1_000_000_000 }),
+            |e| e.extensions = [("Bad".into(), "x".into())].into(),
+            |e| e.extensions = [("id".into(), "x".into())].into(),
+            |e| e.extensions = [("a".into(), "\0".into())].into(),
+        ];
+        for (case, set) in sets.iter().enumerate() {
+            let mut event = complete();
+            set(&mut event);
+            assert!(!passes_as_it_is(&event), "case {case}");
+        }
+    }
+
+    /// Prost would write each of them in another way than it came.
+    #[test]
+    fn an_event_in_another_form_does_not_pass_as_it_is() {
+        let payload: &[u8] = b"\x52\x02{}";
+        let until_payload = complete().encode_to_vec();
+        let until_payload = until_payload.strip_suffix(payload).expect("it comes last");
+        let all = |parts: &[&[u8]]| parts.concat();
+        let time = |time: &[u8]| {
+            let len = [time.len() as u8];
+            all(&[b"\x0a\x017\x12\x02/a\x1a\x01t\x2a", &len, time])
+        };
+        assert!(Complete::take(&mut sent(&time(b"\x08\x01\x10\x01"))).is_some());
+        let extension = |entry: &[u8]| all(&[until_payload, b"\x4a", &[entry.len() as u8], entry]);
+        assert!(Complete::take(&mut sent(&extension(b"\x0a\x01a\x12\x01b"))).is_some());
+        let other_forms = [
+            ("a key that is empty", all(&[until_payload, b"\x42\x00", payload])),
+            ("a key behind the payload", all(&[until_payload, payload, b"\x42\x01k"])),
+            ("a key twice", all(&[until_payload, b"\x42\x01k\x42\x01k", payload])),
+            ("a length of two bytes", all(&[until_payload, b"\x42\x81\x00k", payload])),
+            ("a number of two bytes", all(&[until_payload, b"\xc2\x00\x01k", payload])),
+            ("two payloads", all(&[until_payload, payload, b"\x5a\x00"])),
+            ("a payload twice", all(&[until_payload, payload, payload])),
+            ("an unknown field", all(&[until_payload, payload, b"\x82\x01\x00"])),
+            ("an unknown number", all(&[until_payload, payload, b"\x80\x01\x00"])),
+            ("no seconds", time(b"\x08\x00")),
+            ("nanoseconds first", time(b"\x10\x01\x08\x01")),
+            ("seconds twice", time(b"\x08\x01\x08\x01")),
+            ("seconds of two bytes", time(b"\x08\x81\x00")),
+            ("nanoseconds of 64 bits", time(b"\x10\x81\x80\x80\x80\x10")),
+            ("an unknown field of the time", time(b"\x18\x01")),
+            ("a value that is empty", extension(b"\x0a\x01a\x12\x00")),
+            ("a value first", extension(b"\x12\x01b\x0a\x01a")),
+            ("two values", extension(b"\x0a\x01a\x12\x01b\x12\x01b")),
+            ("two extensions", all(&[&extension(b"\x0a\x01a"), b"\x4a\x03\x0a\x01b"])),
+        ];
+        for (what, bytes) in other_forms {
+            assert!(proto::Event::decode(bytes.as_slice()).is_ok(), "{what} can be read");
+            assert!(Complete::take(&mut sent(&bytes)).is_none(), "{what}");
+        }
+        let not_utf8 = [
+            ("a payload", all(&[until_payload, b"\x5a\x01\xff"])),
+            ("a key", all(&[until_payload, b"\x42\x01\xff"])),
+            ("a value", extension(b"\x0a\x01a\x12\x01\xff")),
+        ];
+        for (what, bytes) in not_utf8 {
+            assert!(Complete::take(&mut sent(&bytes)).is_none(), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_event_holds_nothing_of_what_came_with_it_and_takes_no_more() {
+        let event = complete().encode_to_vec();
+        let came = sent(&event);
+        let mut rest = came.clone();
+        let taken = Complete::take(&mut rest).expect("complete");
+        assert_eq!((&taken.encoded[..], &rest[..]), (&event[..], &b"behind"[..]));
+        drop(rest);
+        assert!(came.is_unique());
+
+        let cut = came.slice(..event.len());
+        let mut rest = cut.clone();
+        assert!(Complete::take(&mut rest).is_none());
+        assert_eq!(rest, cut, "left alone");
+    }
+
     fn any_text() -> impl Strategy<Value = String> {
         prop_oneof![3 => "[a-z/+.-]{0,12}", 1 => any::<String>()]
     }
@@ -482,6 +759,80 @@ mod tests {
                     prop_assert_eq!(again.message(), event.message());
                 }
                 Err(error) => prop_assert!(!error.to_string().contains(char::is_control)),
+            }
+        }
+
+        /// Which way an event goes makes no difference: neither for those that anybody may send, nor
+        /// for bytes that come close to one.
+        #[test]
+        fn what_passes_as_it_is_the_door_would_have_written(
+            (id, source, event_type) in (any_text(), any_text(), any_text()),
+            (subject, key, data_schema) in (any_text(), any_text(), any_text()),
+            data_content_type in prop_oneof![3 => Just("text/plain".to_owned()), 1 => any_text()],
+            extensions in proptest::collection::btree_map("[a-z0-9]{0,8}", any_text(), 0..3),
+            time in proptest::option::weighted(0.9, (0..300_000_000_000i64, any::<i32>())),
+            payload in prop_oneof![
+                Just(None),
+                any_text().prop_map(|text| Some(Payload::Text(text))),
+                any::<Vec<u8>>().prop_map(|data| Some(Payload::Data(data.into()))),
+            ],
+            damage in proptest::collection::vec((any::<Index>(), 0..256u16, any::<bool>()), 0..3),
+            moved in proptest::option::weighted(0.2, (any::<Index>(), any::<Index>())),
+        ) {
+            let event = proto::Event {
+                id,
+                source,
+                r#type: event_type,
+                subject,
+                key,
+                data_schema,
+                data_content_type,
+                extensions: extensions.into_iter().collect(),
+                time: time.map(|(seconds, nanos)| Timestamp { seconds, nanos: nanos % 1_000_000_000 }),
+                payload,
+                ..Default::default()
+            };
+            let mut bytes = event.encode_to_vec();
+            for (at, byte, instead) in damage {
+                let at = at.index(bytes.len() + 1);
+                match bytes.get_mut(at) {
+                    Some(place) if instead => *place = byte as u8,
+                    _ => bytes.insert(at, byte as u8),
+                }
+            }
+            if let Some((from, to)) = moved && !bytes.is_empty() {
+                let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+                bytes.swap(from, to);
+            }
+            let Some(complete) = Complete::take(&mut sent(&bytes)) else { return Ok(()) };
+            let as_it_is = admit_with_id(Incoming::Complete(complete), &defaults());
+            let message = proto::Event::decode(bytes.as_slice()).expect("readable");
+            prop_assert_eq!(&as_it_is, &admit_with_id(message.into(), &defaults()));
+            let (_, event) = as_it_is.expect("it passed");
+            prop_assert_eq!(event.encoded(), &bytes);
+        }
+
+        /// What the door wrote passes as it is, so that a broker that publishes what it heard, and any
+        /// client that writes as prost does, pays for nothing else.
+        #[test]
+        fn what_the_door_wrote_passes_as_it_is(
+            (id, source, event_type) in (any_text(), any_text(), any_text()),
+            (subject, key) in (any_text(), any_text()),
+            extensions in proptest::collection::btree_map("[a-z0-9]{1,8}", any_text(), 0..2),
+            text in any_text(),
+        ) {
+            let event = proto::Event {
+                id,
+                source,
+                r#type: event_type,
+                subject,
+                key,
+                extensions: extensions.into_iter().collect(),
+                payload: Some(Payload::Text(text)),
+                ..Default::default()
+            };
+            if let Ok(event) = admit(event, &defaults()) {
+                prop_assert!(Complete::take(&mut sent(event.encoded())).is_some());
             }
         }
     }

@@ -211,7 +211,10 @@ impl Pipeline {
     /// stand before them.
     fn gather(&mut self, topic: &Topic, settings: &Arc<TopicSettings>, bytes: usize) -> (u64, u64) {
         let under_way = self.answered + (self.stored.len() + self.storing.len()) as u64;
-        let open = self.gathering.get(topic).copied().filter(|index| {
+        // Most of them follow one of the same topic.
+        let last = self.gathered.len().checked_sub(1);
+        let last = last.filter(|index| self.gathered[*index].topic == *topic);
+        let open = last.or_else(|| self.gathering.get(topic).copied()).filter(|index| {
             let group = &self.gathered[*index];
             group.events.len() + self.admitted.len() <= COMMIT_EVENTS_MAX
                 && group.bytes + bytes <= COMMIT_BYTES_MAX

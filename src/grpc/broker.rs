@@ -9,6 +9,7 @@ use tracing::error;
 
 use super::{
     publish_stream::{self, Reply},
+    requests::{PublishRequest, PublishStreamRequest},
     server::broker_server,
     status,
     subscribe::{self, NoMessages},
@@ -35,7 +36,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl broker_server::Broker for BrokerService {
     async fn publish(
         &self,
-        request: Request<proto::PublishRequest>,
+        request: Request<PublishRequest>,
     ) -> Result<Response<proto::PublishResponse>, Status> {
         let request = request.into_inner();
         let topic = request.topic.parse();
@@ -49,7 +50,7 @@ impl broker_server::Broker for BrokerService {
 
     async fn publish_stream(
         &self,
-        request: Request<Streaming<proto::PublishStreamRequest>>,
+        request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let deadline = deadline(request.metadata());
         let pipeline = self.broker.pipeline(ANONYMOUS).map_err(status::pipeline)?;
@@ -75,8 +76,8 @@ impl broker_server::Broker for BrokerService {
 }
 
 /// What is asked for; the topic was read before.
-pub(super) fn publish(topic: Topic, request: proto::PublishRequest) -> Publish {
-    let proto::PublishRequest { topic: _, events, expected_last, validate_only } = request;
+pub(super) fn publish(topic: Topic, request: PublishRequest) -> Publish {
+    let PublishRequest { topic: _, events, expected_last, validate_only } = request;
     let expected_last = expected_last.map(|last| Position::new(last.epoch, last.sequence));
     Publish { topic, events, validate_only, expected_last }
 }

@@ -7,6 +7,7 @@ pub mod client;
 mod codec;
 mod intake;
 pub mod publish_stream;
+pub mod requests;
 pub mod status;
 mod subscribe;
 mod threads;

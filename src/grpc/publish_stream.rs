@@ -21,12 +21,12 @@ use tokio_util::{sync::PollSender, task::AbortOnDropHandle};
 use tonic::{Status, Streaming};
 use tracing::error;
 
-use super::{broker, status};
+use super::{broker, requests::PublishStreamRequest, status};
 use crate::{
     broker::{Answer, Pipeline, PublishError, Published, Receipt},
     limits::ANSWERS_TOGETHER,
     position::Position,
-    proto::{PublishStreamRequest, publish_stream_response::Failure},
+    proto::publish_stream_response::Failure,
     topic::Topic,
 };
 

@@ -400,7 +400,7 @@ async fn publishing_is_all_or_nothing_and_reserved_names_are_refused() {
     assert!(publish(&broker, "orders", vec![event(1); 1001]).await.is_err());
     let check = tidings::broker::Publish {
         topic: topic("orders"),
-        events: vec![event(1)],
+        events: vec![event(1).into()],
         validate_only: true,
         expected_last: None,
     };

@@ -340,7 +340,7 @@ async fn large_requests_are_read_only_as_far_as_there_is_room() {
     let closed = gate.lock().await;
     let large = |id: u64| {
         let payload = Some(proto::event::Payload::Data(vec![0; EVENT_BYTES_MAX / 4].into()));
-        let events = vec![proto::Event { payload, ..event(id) }];
+        let events = vec![proto::Event { payload, ..event(id) }.into()];
         Publish { topic: topic("orders"), events, validate_only: false, expected_last: None }
     };
     let mut pushed = 0;
@@ -375,7 +375,7 @@ async fn refusals_take_room_too() {
     let bad = proto::Event { key: "\0".into(), ..Default::default() };
     let mut pushed = 0;
     while pipeline.has_room() {
-        let events = vec![bad.clone(); REQUEST_EVENTS_MAX];
+        let events = vec![bad.clone().into(); REQUEST_EVENTS_MAX];
         let topic = topic("orders");
         let request = Publish { topic, events, validate_only: false, expected_last: None };
         pipeline.push(pushed, request);

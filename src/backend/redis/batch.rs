@@ -7,10 +7,10 @@ use prost::{
     encoding::{self, DecodeContext, WireType},
 };
 
-use super::{keys::MAGIC, shape};
+use super::keys::MAGIC;
 use crate::{
     backend::Batch,
-    event::{Event, TIME_US_MAX},
+    event::{self, Event, TIME_US_MAX},
     limits::{EVENT_BYTES_MAX, REQUEST_EVENTS_MAX},
     proto,
     topic::Topic,
@@ -160,7 +160,7 @@ fn decode(mut bytes: Bytes) -> Result<Heard, Undecodable> {
 /// Subscribers get these bytes as they are, inside a frame: one that they cannot read there would
 /// end their streams again and again.
 fn is_readable(event: &Bytes) -> bool {
-    event.len() <= EVENT_BYTES_MAX && (shape::is_plain(event) || decodes(event))
+    event.len() <= EVENT_BYTES_MAX && (event::is_plain(event) || decodes(event))
 }
 
 fn decodes(event: &Bytes) -> bool {

@@ -17,7 +17,6 @@ mod publisher;
 mod reach;
 mod scripts;
 mod session;
-mod shape;
 mod sync;
 
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};

@@ -60,6 +60,7 @@ pub async fn publish(
     name: &str,
     events: Vec<proto::Event>,
 ) -> Result<Published, PublishError> {
+    let events = events.into_iter().map(Into::into).collect();
     let request = Publish { topic: topic(name), events, validate_only: false, expected_last: None };
     broker.publish("/test", request).await
 }

@@ -13,6 +13,7 @@ use prost::Message;
 use tidings::{
     grpc::{
         publish_stream::Reply,
+        requests::{PublishRequest, PublishStreamRequest},
         server::broker_server::{Broker, BrokerServer},
     },
     proto::{self, subscribe_response::Control},
@@ -58,12 +59,12 @@ impl Broker for Naive {
 
     async fn publish(
         &self,
-        request: Request<proto::PublishRequest>,
+        request: Request<PublishRequest>,
     ) -> Result<Response<proto::PublishResponse>, Status> {
-        let proto::PublishRequest { topic, events, .. } = request.into_inner();
+        let PublishRequest { topic, events, .. } = request.into_inner();
         let mut sequences = self.sequences.lock().await;
         let mut receipts = Vec::new();
-        for mut event in events {
+        for mut event in events.into_iter().map(proto::Event::from) {
             let last = sequences.entry(topic.clone()).or_default();
             let sequence = *last + 1;
             let position = proto::Position { topic: topic.clone(), epoch: self.epoch, sequence };
@@ -127,7 +128,7 @@ impl Broker for Naive {
 
     async fn publish_stream(
         &self,
-        _: Request<Streaming<proto::PublishStreamRequest>>,
+        _: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
         Err(Status::unimplemented("naive"))
     }

@@ -1,13 +1,128 @@
-//! Whether clients can read an event, told from its bytes without building it.
+//! What stands in an event's bytes, told without building it.
+//!
+//! Both readers say no more than a hint the other way: what has other fields, or has them in
+//! another form, has to be decoded to know.
 
 use std::str;
 
-/// Whether this is an event as a broker writes it: the fields that [`crate::event::admit`] leaves,
-/// each of the form that every client can read. No more than a hint the other way: what has other
-/// fields, or writes these in another way, has to be decoded to know.
-pub(super) fn is_plain(event: &[u8]) -> bool {
+use prost_types::Timestamp;
+
+/// What an event says of itself, its texts not looked at; empty where it says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Said<'a> {
+    pub id: &'a [u8],
+    pub source: &'a [u8],
+    pub event_type: &'a [u8],
+    pub subject: &'a [u8],
+    pub time: Option<Timestamp>,
+    pub data_content_type: &'a [u8],
+    pub data_schema: &'a [u8],
+    pub key: &'a [u8],
+    /// No more than one: of several nobody can say in which order they would be written.
+    pub extension: Option<(&'a [u8], &'a [u8])>,
+    pub has_payload: bool,
+}
+
+/// Reads an event that would be written as these very bytes again: known fields in their order, each
+/// once and only where it says something, its payload `data` or `text`. That its other texts are
+/// UTF-8 is left to those who look at them.
+pub(super) fn read(event: &[u8]) -> Option<Said<'_>> {
+    let mut said = Said::default();
+    let mut fields = Rising::default();
+    let whole = all_fields(event, |field, rest| {
+        fields.rise(field)
+            && match field {
+                ID => set(&mut said.id, rest),
+                SOURCE => set(&mut said.source, rest),
+                TYPE => set(&mut said.event_type, rest),
+                SUBJECT => set(&mut said.subject, rest),
+                TIME => {
+                    said.time = delimited(rest).and_then(time);
+                    said.time.is_some()
+                }
+                CONTENT_TYPE => set(&mut said.data_content_type, rest),
+                SCHEMA => set(&mut said.data_schema, rest),
+                KEY => set(&mut said.key, rest),
+                EXTENSION => {
+                    said.extension = delimited(rest).and_then(extension);
+                    said.extension.is_some()
+                }
+                // One of them: a payload is there, be it empty.
+                DATA | TEXT if said.has_payload => false,
+                DATA => {
+                    said.has_payload = true;
+                    delimited(rest).is_some()
+                }
+                TEXT => {
+                    said.has_payload = true;
+                    text(rest).is_some()
+                }
+                _ => false,
+            }
+    });
+    whole.then_some(said)
+}
+
+fn time(bytes: &[u8]) -> Option<Timestamp> {
+    let mut time = Timestamp::default();
+    let mut fields = Rising::default();
+    let whole = all_fields(bytes, |field, rest| {
+        let Some(number) = varint(rest).filter(|number| *number != 0) else { return false };
+        fields.rise(field)
+            && match field {
+                SECONDS => i64::try_from(number).is_ok_and(|seconds| {
+                    time.seconds = seconds;
+                    true
+                }),
+                NANOS => i32::try_from(number).is_ok_and(|nanos| {
+                    time.nanos = nanos;
+                    true
+                }),
+                _ => false,
+            }
+    });
+    whole.then_some(time)
+}
+
+fn extension(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (mut name, mut value) = (&b""[..], &b""[..]);
+    let mut fields = Rising::default();
+    let whole = all_fields(entry, |field, rest| {
+        fields.rise(field)
+            && match field {
+                NAME => set(&mut name, rest),
+                VALUE => set(&mut value, rest),
+                _ => false,
+            }
+    });
+    whole.then_some((name, value))
+}
+
+/// Takes a value that is not the default, which is not written.
+fn set<'a>(place: &mut &'a [u8], rest: &mut &'a [u8]) -> bool {
+    *place = delimited(rest).unwrap_or_default();
+    !place.is_empty()
+}
+
+/// Fields in their order, none of them twice.
+#[derive(Default)]
+struct Rising {
+    last: u8,
+}
+
+impl Rising {
+    fn rise(&mut self, field: u8) -> bool {
+        let rises = self.last < field;
+        self.last = field;
+        rises
+    }
+}
+
+/// Whether this is an event as a broker writes it: the fields that [`super::admit`] leaves, each of
+/// the form that every client can read, in any order.
+pub(crate) fn is_plain(event: &[u8]) -> bool {
     all_fields(event, |field, rest| match field {
-        ID | SOURCE | TYPE | SUBJECT | CONTENT_TYPE | SCHEMA | KEY | TEXT => text(rest),
+        ID | SOURCE | TYPE | SUBJECT | CONTENT_TYPE | SCHEMA | KEY | TEXT => text(rest).is_some(),
         DATA => delimited(rest).is_some(),
         TIME => delimited(rest).is_some_and(|time| {
             all_fields(time, |field, rest| {
@@ -15,7 +130,7 @@ pub(super) fn is_plain(event: &[u8]) -> bool {
             })
         }),
         EXTENSION => delimited(rest).is_some_and(|entry| {
-            all_fields(entry, |field, rest| matches!(field, NAME | VALUE) && text(rest))
+            all_fields(entry, |field, rest| matches!(field, NAME | VALUE) && text(rest).is_some())
         }),
         _ => false,
     })
@@ -45,7 +160,7 @@ const fn bytes_field(number: u8) -> u8 {
 }
 
 /// Whether `is_good` says so of every field; it takes the field's value off the rest.
-fn all_fields(mut rest: &[u8], is_good: impl Fn(u8, &mut &[u8]) -> bool) -> bool {
+fn all_fields<'a>(mut rest: &'a [u8], mut is_good: impl FnMut(u8, &mut &'a [u8]) -> bool) -> bool {
     while let Some((field, value)) = rest.split_first() {
         rest = value;
         if !is_good(*field, &mut rest) {
@@ -55,11 +170,12 @@ fn all_fields(mut rest: &[u8], is_good: impl Fn(u8, &mut &[u8]) -> bool) -> bool
     true
 }
 
-fn text(rest: &mut &[u8]) -> bool {
-    delimited(rest).is_some_and(|text| str::from_utf8(text).is_ok())
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    delimited(rest).and_then(|text| str::from_utf8(text).ok())
 }
 
-fn delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Takes what has its length before it.
+pub(super) fn delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(varint(rest)?).ok()?;
     let (value, behind) = rest.split_at_checked(length)?;
     *rest = behind;
@@ -67,12 +183,20 @@ fn delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn varint(rest: &mut &[u8]) -> Option<u64> {
+    // Nearly all of them are.
+    if let Some((byte, behind)) = rest.split_first()
+        && *byte < 0x80
+    {
+        *rest = behind;
+        return Some(u64::from(*byte));
+    }
     let mut number = 0;
     for (place, byte) in rest.iter().enumerate().take(9) {
         number |= u64::from(byte & 0x7F) << (7 * place);
         if *byte < 0x80 {
             *rest = &rest[place + 1..];
-            return Some(number);
+            // In as few bytes as may be, which nobody else needs to write.
+            return (*byte != 0 || place == 0).then_some(number);
         }
     }
     // Nine bytes hold all that a broker writes.
