@@ -59,7 +59,8 @@ fn receipts(request: PublishRequest) -> PublishResponse {
     PublishResponse { receipts, durability: Durability::Live.into() }
 }
 
-#[tokio::main]
+// On one thread, as the broker serves the one connection that publishes: like is compared with like.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let Some(listen) = env::args().nth(1) else { anyhow::bail!("usage: bench-echo LISTEN") };
     let listen: SocketAddr = listen.parse()?;
