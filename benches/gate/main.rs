@@ -141,7 +141,7 @@ async fn stored(broker: &Broker, work: &str, count: u64) -> Result<(), Failed> {
 /// Without gRPC; returns the event's sequence.
 async fn publish_here(broker: &Broker) -> Result<u64, Failed> {
     let topic = TOPIC.parse()?;
-    let events = vec![event()];
+    let events = vec![event().into()];
     let publish = Publish { topic, events, validate_only: false, expected_last: None };
     let published = broker.publish("/gate", publish).await?;
     let last = published.receipts.last().and_then(|receipt| receipt.position);

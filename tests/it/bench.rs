@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tidings::{
     grpc::{
         publish_stream::Reply,
+        requests::{PublishRequest, PublishStreamRequest},
         server::broker_server::{Broker as Service, BrokerServer},
     },
     proto::{self, subscribe_response::Control},
@@ -297,9 +298,9 @@ impl Service for Lossy {
 
     async fn publish(
         &self,
-        request: Request<proto::PublishRequest>,
+        request: Request<PublishRequest>,
     ) -> Result<Response<proto::PublishResponse>, Status> {
-        let proto::PublishRequest { topic, mut events, .. } = request.into_inner();
+        let PublishRequest { topic, mut events, .. } = request.into_inner();
         let mut numbers = self.sequence.lock().await;
         numbers.0 += 1;
         if (self.refused)(numbers.0) {
@@ -308,7 +309,7 @@ impl Service for Lossy {
         numbers.1 += 1;
         let sequence = numbers.1;
         let at = |sequence| proto::Position { topic: topic.clone(), epoch: EPOCH, sequence };
-        let mut event = events.pop().expect("an event");
+        let mut event = proto::Event::from(events.pop().expect("an event"));
         event.position = Some(at(sequence));
         let frame = proto::SubscribeResponse { events: vec![event], control: None };
         let gap = proto::Gap {
@@ -347,7 +348,7 @@ impl Service for Lossy {
 
     async fn publish_stream(
         &self,
-        _: Request<Streaming<proto::PublishStreamRequest>>,
+        _: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
