@@ -184,7 +184,9 @@ fn requests() -> Vec<PublishRequest> {
         event
     };
     let large = proto::event::Payload::Data(vec![0; EVENT_BYTES_MAX].into());
-    let large = proto::Event { payload: Some(large), ..event(8) };
+    // With a time of its own: the broker's would not always take as many bytes.
+    let time = Some(prost_types::Timestamp { seconds: 1_763_000_000, nanos: 1 });
+    let large = proto::Event { payload: Some(large), time, ..event(8) };
     let position = Some(proto::Position::default());
     vec![
         one("orders", 1),
