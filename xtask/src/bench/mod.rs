@@ -35,6 +35,8 @@ struct Options {
     seed: Option<u64>,
     before: Option<PathBuf>,
     list: bool,
+    /// Written to where it is kept, although it is short.
+    keep: bool,
 }
 
 /// A case as it was measured in each round; none where the run failed.
@@ -93,8 +95,12 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let report = Report::of(&rows, &measured, &facts, seed, length, &mut random);
     print!("\n{}", report.table());
     // What is kept in the repository is whole.
-    let whole = options.rows.is_empty() && options.pairs >= PAIRS && options.seconds >= SECONDS;
-    let results = if whole { crate::root().join("benches/results") } else { folder };
+    let long = options.keep || options.pairs >= PAIRS && options.seconds >= SECONDS;
+    let results = if options.rows.is_empty() && long {
+        crate::root().join("benches/results")
+    } else {
+        folder
+    };
     for file in report.write(&results)? {
         println!("wrote {}", file.display());
     }
@@ -155,6 +161,7 @@ fn options(args: &[String]) -> Result<Options, String> {
         seed: None,
         before: None,
         list: false,
+        keep: false,
     };
     let mut args = args.iter();
     while let Some(option) = args.next() {
@@ -164,6 +171,7 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--quick" => (options.pairs, options.seconds) = (3, 2.0),
             "--smoke" => (options.pairs, options.seconds) = (1, 0.3),
             "--list" => options.list = true,
+            "--keep" => options.keep = true,
             "--rows" => options.rows = value()?.split(',').map(Into::into).collect(),
             "--pairs" => {
                 let text = value()?;
