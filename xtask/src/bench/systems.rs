@@ -245,7 +245,8 @@ pub(crate) fn facts(binaries: &Binaries) -> Vec<(&'static str, String)> {
         ("commit", git(&["describe", "--always", "--dirty", "--exclude", "*"])),
         ("cpu", model.map_or("unknown", |(_, model)| model).to_owned()),
         ("cores", cores.to_string()),
-        ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        // What stands behind the version is whoever's who built it.
+        ("kernel", read("/proc/sys/kernel/osrelease").trim().split('-').take(1).collect()),
         ("redis", said(&binaries.redis, "--version")),
         ("nats", said(&binaries.nats, "--version")),
         ("rustc", rustc),
