@@ -15,8 +15,6 @@ use crate::limits::{FEED_BYTES_MAX, FEED_ITEMS_MAX};
 #[derive(Debug)]
 pub struct Feed {
     news: mpsc::Receiver<Told>,
-    /// On their way through [`Feed::recv_many`], empty between two calls.
-    taken: Vec<Told>,
 }
 
 /// The backend's end of a [`Feed`].
@@ -36,7 +34,7 @@ pub struct Room<'a> {
 #[derive(Debug)]
 struct Told {
     news: News,
-    bytes: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
 }
 
 /// Nobody listens any more.
@@ -46,10 +44,7 @@ pub struct Unheard;
 
 pub fn channel() -> (Teller, Feed) {
     let (told, news) = mpsc::channel(FEED_ITEMS_MAX);
-    (
-        Teller { news: told, bytes: Arc::new(Semaphore::new(FEED_BYTES_MAX)) },
-        Feed { news, taken: Vec::new() },
-    )
+    (Teller { news: told, bytes: Arc::new(Semaphore::new(FEED_BYTES_MAX)) }, Feed { news })
 }
 
 impl Feed {
@@ -58,24 +53,6 @@ impl Feed {
     /// Cancel safe.
     pub async fn recv(&mut self) -> Option<News> {
         self.news.recv().await.map(|told| told.news)
-    }
-
-    /// Puts what waits behind what `news` holds, `limit` at most, and at least one. Returns how many;
-    /// 0 when the backend has ended.
-    ///
-    /// Cancel safe.
-    pub async fn recv_many(&mut self, news: &mut Vec<News>, limit: usize) -> usize {
-        let count = self.news.recv_many(&mut self.taken, limit).await;
-        // Their room is given back in one go.
-        let mut room: Option<OwnedSemaphorePermit> = None;
-        for told in self.taken.drain(..) {
-            news.push(told.news);
-            match &mut room {
-                Some(room) => room.merge(told.bytes),
-                None => room = Some(told.bytes),
-            }
-        }
-        count
     }
 
     pub fn try_recv(&mut self) -> Result<News, TryRecvError> {
@@ -112,7 +89,7 @@ impl Room<'_> {
         let bytes = news.bytes().min(self.bytes.num_permits());
         let bytes = self.bytes.split(bytes).expect("no more than there is");
         let place = self.places.next().expect("room was reserved for every one of the news");
-        place.send(Told { news, bytes });
+        place.send(Told { news, _bytes: bytes });
     }
 }
 
@@ -154,22 +131,6 @@ mod tests {
         let (teller, _feed) = channel();
         drop(teller.reserve(2, FEED_BYTES_MAX).await.expect("heard"));
         teller.tell(raw(FEED_BYTES_MAX)).now_or_never().expect("there is room").expect("heard");
-    }
-
-    #[tokio::test]
-    async fn news_that_are_taken_together_give_their_room_back() {
-        let (teller, mut feed) = channel();
-        for _ in 0..4 {
-            teller.tell(raw(FEED_BYTES_MAX / 4)).await.expect("heard");
-        }
-        let mut news = Vec::new();
-        assert_eq!(feed.recv_many(&mut news, 3).await, 3);
-        assert_eq!(news.iter().map(News::bytes).sum::<usize>(), FEED_BYTES_MAX / 4 * 3);
-        assert_eq!(feed.recv_many(&mut news, 3).await, 1);
-        teller.tell(raw(FEED_BYTES_MAX)).now_or_never().expect("there is room").expect("heard");
-        drop(teller);
-        assert_eq!((feed.recv_many(&mut news, 3).await, news.len()), (1, 5));
-        assert_eq!(feed.recv_many(&mut news, 3).await, 0);
     }
 
     #[tokio::test]

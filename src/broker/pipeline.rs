@@ -154,15 +154,6 @@ impl Pipeline {
         self.asked.is_empty()
     }
 
-    /// Requests that were pushed and whose answer was not taken yet.
-    pub fn len(&self) -> usize {
-        self.asked.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.is_idle()
-    }
-
     /// The topic of this name, where it is the last one's: to parse a name once is enough.
     pub fn last_topic(&self, name: &str) -> Option<Topic> {
         self.last.as_ref().map(|(topic, _)| topic).filter(|topic| topic.as_str() == name).cloned()
