@@ -27,6 +27,10 @@ use crate::limits::{CONNECTION_SILENCE_MAX, CONNECTIONS_MAX};
 /// With this every HTTP/2 connection begins, and something follows it.
 const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
+/// A head and a small frame are cheaper to copy than to send in parts: a `send` of as much is a
+/// twentieth cheaper than a `writev`, and an event by itself is little else.
+const JOINED_BYTES_MAX: usize = 1024;
+
 /// The listener stays ready while the system has no file descriptor left: without a pause, trying
 /// again would take a core, just when there is none to spare.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -212,7 +216,19 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let stream = Pin::new(&mut self.get_mut().stream);
+        let bytes: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if bytes > JOINED_BYTES_MAX {
+            return stream.poll_write_vectored(cx, bufs);
+        }
+        let mut joined = [0; JOINED_BYTES_MAX];
+        let mut rest = &mut joined[..];
+        for buf in bufs {
+            let (part, behind) = rest.split_at_mut(buf.len());
+            part.copy_from_slice(buf);
+            rest = behind;
+        }
+        stream.poll_write(cx, &joined[..bytes])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -271,6 +287,23 @@ mod tests {
         sleep(2 * bounds.silence).await;
         client.write_all(b".").await.expect("written");
         assert_eq!(taken.read_u8().await.expect("it may be silent now"), b'.');
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_in_parts_arrives_whole() {
+        let (listener, address) = listener().await;
+        let mut connections = pin!(Door::new(listener, Bounds::default()).connections());
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        let mut taken = connections.next().await.expect("a connection").expect("no error");
+        for bytes in [0, 1, JOINED_BYTES_MAX - 1, JOINED_BYTES_MAX, JOINED_BYTES_MAX + 1] {
+            let whole: Vec<u8> = (0..bytes).map(|byte| byte as u8).collect();
+            let (head, rest) = whole.split_at(bytes.min(9));
+            let parts = [head, &[], rest].map(io::IoSlice::new);
+            let sent = taken.write_vectored(&parts).await.expect("sent");
+            let mut read = vec![0; bytes];
+            client.read_exact(&mut read).await.expect("read");
+            assert!(sent == bytes && read == whole, "{bytes} bytes, of which {sent} were sent");
+        }
     }
 
     #[tokio::test]
