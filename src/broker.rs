@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use self::pipeline::{Answer, Pipeline, PipelineError};
 use crate::{
-    backend::{Backend, BackendError, Description, Feed, TopicSettings},
+    backend::{Backend, BackendError, Description, Durability, Feed, TopicSettings},
     catalog::Catalog,
     event::{Defaults, Event, Incoming, Refused, Violation, admit_with_id},
     hub::{Hub, Ringer},
@@ -68,6 +68,8 @@ pub struct Publish {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     pub receipts: Vec<Receipt>,
+    /// What was reached; none where the request was only checked.
+    pub durability: Option<Durability>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +160,7 @@ impl Broker {
         let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {
             let stored = self.shared.backend.append(&topic, &settings, events).await?;
-            published.are_at(stored.first);
+            published.are_stored(stored.first, stored.durability);
         }
         Ok(published)
     }
@@ -282,7 +284,7 @@ fn admit_all(
     } else if bytes > REQUEST_BYTES_MAX {
         PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX }
     } else {
-        return Ok(Published { receipts });
+        return Ok(Published { receipts, durability: None });
     };
     out.truncate(before);
     Err(error)
@@ -290,7 +292,8 @@ fn admit_all(
 
 impl Published {
     /// `first`: where the first one was stored; the others follow it.
-    fn are_at(&mut self, first: Position) {
+    fn are_stored(&mut self, first: Position, durability: Durability) {
+        self.durability = Some(durability);
         for (sequence, receipt) in (first.sequence..).zip(&mut self.receipts) {
             receipt.position = Some(Position::new(first.epoch, sequence));
         }

@@ -5,12 +5,13 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
 use crate::{
-    backend::{BridgeMode, TopicSettings},
+    backend::{BridgeMode, Keeping, Mode, Retention, TopicSettings},
     topic::{Topic, TopicPattern},
 };
 
@@ -24,8 +25,10 @@ pub struct Rule {
     pub pattern: TopicPattern,
     pub bridge: Option<BridgeMode>,
     pub channel: Option<String>,
-    pub history_events: Option<u64>,
-    pub history_bytes: Option<u64>,
+    pub mode: Option<Mode>,
+    pub max_events: Option<u64>,
+    pub max_bytes: Option<u64>,
+    pub max_age: Option<Duration>,
     pub default_type: Option<String>,
 }
 
@@ -64,24 +67,50 @@ impl Rule {
             pattern,
             bridge: None,
             channel: None,
-            history_events: None,
-            history_bytes: None,
+            mode: None,
+            max_events: None,
+            max_bytes: None,
+            max_age: None,
             default_type: None,
         }
     }
 
     fn over(&self, defaults: &TopicSettings) -> TopicSettings {
         let mut settings = defaults.clone();
-        if let Some(mode) = self.bridge {
+        settings.keeping = self.keeping(settings.keeping);
+        // Raw clients have no positions: a durable topic meets them only where that is asked for.
+        let durable = settings.keeping.mode == Mode::Durable;
+        if let Some(mode) = self.bridge.or(durable.then_some(BridgeMode::Off)) {
             settings.bridge.mode = mode;
         }
         if let Some(channel) = &self.channel {
             settings.bridge.channel = Some(channel.clone());
         }
-        settings.history_events = self.history_events.unwrap_or(settings.history_events);
-        settings.history_bytes = self.history_bytes.unwrap_or(settings.history_bytes);
         settings.default_type = self.default_type.clone().or(settings.default_type);
         settings
+    }
+
+    /// A live topic is always bounded in events and bytes; of a durable one whoever names a limit
+    /// names all that there are.
+    pub fn keeping(&self, defaults: Keeping) -> Keeping {
+        let mode = self.mode.unwrap_or(defaults.mode);
+        let default = match mode == defaults.mode {
+            true => defaults.retention,
+            false => Retention::of(mode),
+        };
+        let Rule { max_events, max_bytes, max_age, .. } = *self;
+        let retention = match mode {
+            Mode::Live => Retention {
+                max_events: max_events.or(default.max_events),
+                max_bytes: max_bytes.or(default.max_bytes),
+                max_age: None,
+            },
+            Mode::Durable if max_events.is_none() && max_bytes.is_none() && max_age.is_none() => {
+                default
+            }
+            Mode::Durable => Retention { max_events, max_bytes, max_age },
+        };
+        Keeping { mode, retention }
     }
 }
 
@@ -180,14 +209,30 @@ mod tests {
 
     #[test]
     fn the_most_specific_rule_holds_alone() {
-        let keep = |pattern, events| Rule { history_events: Some(events), ..rule(pattern) };
+        let keep = |pattern, events| Rule { max_events: Some(events), ..rule(pattern) };
         let named = Rule { default_type: Some("shop.v1.Order".into()), ..rule("orders.eu.new") };
         let rules = vec![keep(">", 1), keep("orders.>", 2), keep("orders.eu.*", 3), named];
         let catalog = Catalog::new(rules, "", TopicSettings::default()).expect("rules");
-        let kept = |topic: &str| catalog.settings(&topic.parse().expect("a topic")).history_events;
-        assert_eq!(["payments", "orders.us", "orders.eu.old"].map(kept), [1, 2, 3]);
-        assert_eq!(kept("orders.eu.new"), TopicSettings::default().history_events);
-        assert_eq!(kept("payments"), 1);
+        let kept = |topic: &str| {
+            let settings = catalog.settings(&topic.parse().expect("a topic"));
+            settings.keeping.retention.max_events
+        };
+        assert_eq!(["payments", "orders.us", "orders.eu.old"].map(kept), [1, 2, 3].map(Some));
+        assert_eq!(kept("orders.eu.new"), Retention::of(Mode::Live).max_events);
+        assert_eq!(kept("payments"), Some(1));
+    }
+
+    #[test]
+    fn a_limit_of_a_durable_topic_is_all_its_retention_and_a_live_one_stays_bounded() {
+        let limit = Rule { max_events: Some(7), ..rule("a") };
+        let live = limit.keeping(Keeping::of(Mode::Live));
+        assert_eq!(live.retention, Retention { max_events: Some(7), ..Retention::of(Mode::Live) });
+        let durable = Rule { mode: Some(Mode::Durable), ..limit };
+        let only = Retention { max_events: Some(7), max_bytes: None, max_age: None };
+        let kept = durable.keeping(Keeping::of(Mode::Live));
+        assert_eq!(kept, Keeping { mode: Mode::Durable, retention: only });
+        let unsaid = Rule { max_events: None, ..durable };
+        assert_eq!(unsaid.keeping(Keeping::of(Mode::Live)), Keeping::of(Mode::Durable));
     }
 
     #[test]
@@ -208,14 +253,15 @@ mod tests {
         let mode = |catalog: &Catalog, topic: &str| {
             catalog.settings(&topic.parse().expect("a topic")).bridge.mode
         };
-        let keep = Rule { history_events: Some(7), ..rule(">") };
+        let keep = Rule { max_events: Some(7), ..rule(">") };
         let rules = vec![on("orders", "shop:events"), on("own", "shop:own"), keep];
         let catalog = Catalog::new(rules, "shop:", TopicSettings::default()).expect("rules");
         let modes = ["events", "orders", "own", "shop", "other"].map(|topic| mode(&catalog, topic));
         use BridgeMode::{Listen, Off};
         assert_eq!(modes, [Off, Listen, Listen, Listen, Listen]);
         let taken = catalog.settings(&"events".parse().expect("a topic"));
-        assert_eq!(taken.history_events, 7, "the rest of its settings stands");
+        let kept = taken.keeping.retention.max_events;
+        assert_eq!(kept, Some(7), "the rest of its settings stands");
 
         // Without the prefix it is nobody else's channel; with its own, a topic keeps its bridge.
         let rules = vec![on("orders", "events"), on("swapped", "shop:orders")];

@@ -17,10 +17,13 @@ use file::{File, FileRule, Source};
 use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, Threads, redacted};
 
 use crate::{
-    backend::{BridgeMode, TopicSettings, redis::Redis},
+    backend::{BridgeMode, Keeping, Mode, TopicSettings, redis::Redis},
     catalog::{Catalog, Rule},
     grpc::web::{InvalidOrigin, WebOrigin},
-    limits::{ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, HISTORY_BYTES, HISTORY_EVENTS_MAX},
+    limits::{
+        ATTRIBUTE_BYTES_MAX, DURABLE_LIMIT_MAX, EVENT_BYTES_MAX, HISTORY_EVENTS_MAX,
+        RETENTION_AGE_MIN,
+    },
     telemetry::{InvalidLogFilter, LogFilter},
     topic::TopicPattern,
 };
@@ -275,14 +278,21 @@ impl Config {
             }
         }
         for rule in &self.topics {
-            let bytes = rule.history_bytes.unwrap_or(HISTORY_BYTES);
+            let Keeping { mode, retention } = rule.keeping(Keeping::of(Mode::Live));
+            let Some(bytes) = retention.max_bytes else {
+                warn(format!(
+                    "max_bytes of {} is not set: events of each topic may take all memory there is",
+                    rule.pattern
+                ));
+                continue;
+            };
             if bytes > 1 << 30 {
                 let bytes = ByteSize(bytes);
                 warn(format!("each topic of {} may take {bytes} of memory", rule.pattern));
             }
-            if bytes < EVENT_BYTES_MAX as u64 {
+            if bytes < EVENT_BYTES_MAX as u64 && mode == Mode::Live {
                 warn(format!(
-                    "history_bytes of {} is {}: the largest event has {} and heals no outage",
+                    "max_bytes of {} is {}: the largest event has {} and heals no outage",
                     rule.pattern,
                     ByteSize(bytes),
                     ByteSize(EVENT_BYTES_MAX as u64)
@@ -399,12 +409,32 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
             Some(channel_text("channel", text).map_err(|why| (span.clone(), why))?)
         }
     };
-    let history_events = match rule.history_events {
-        Some(events) if *events.get_ref() > HISTORY_EVENTS_MAX => {
-            let why = format!("history_events is over the most allowed, {HISTORY_EVENTS_MAX}");
+    let live = rule.mode != Some(Mode::Durable);
+    let events_max = if live { HISTORY_EVENTS_MAX } else { DURABLE_LIMIT_MAX };
+    let max_events = match rule.max_events {
+        Some(events) if *events.get_ref() > events_max => {
+            let why = format!("max_events is over the most allowed, {events_max}");
             return Err((events.span(), why));
         }
         events => events.map(toml::Spanned::into_inner),
+    };
+    let max_bytes = match rule.max_bytes {
+        Some(bytes) if bytes.get_ref().0 > DURABLE_LIMIT_MAX => {
+            let why = format!("max_bytes is over the most allowed, {DURABLE_LIMIT_MAX}");
+            return Err((bytes.span(), why));
+        }
+        bytes => bytes.map(|bytes| bytes.into_inner().0),
+    };
+    let max_age = match rule.max_age {
+        Some(age) if live => {
+            let why = "max_age is for durable topics: set mode = \"durable\", or leave it out";
+            return Err((age.span(), why.to_owned()));
+        }
+        Some(age) if age.get_ref().0 < RETENTION_AGE_MIN => {
+            let least = Period(RETENTION_AGE_MIN);
+            return Err((age.span(), format!("max_age is at least {least}")));
+        }
+        age => age.map(|age| age.into_inner().0),
     };
     let default_type = match rule.default_type {
         Some(name) => {
@@ -424,8 +454,10 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
         pattern,
         bridge: rule.bridge,
         channel,
-        history_events,
-        history_bytes: rule.history_bytes.map(|bytes| bytes.into_inner().0),
+        mode: rule.mode,
+        max_events,
+        max_bytes,
+        max_age,
         default_type,
     })
 }
@@ -498,11 +530,17 @@ impl fmt::Display for Config {
             if let Some(channel) = &rule.channel {
                 writeln!(f, "channel = {}", quoted(channel))?;
             }
-            if let Some(events) = rule.history_events {
-                writeln!(f, "history_events = {events}")?;
+            if let Some(mode) = rule.mode {
+                writeln!(f, "mode = {}", quoted(mode.name()))?;
             }
-            if let Some(bytes) = rule.history_bytes {
-                writeln!(f, "history_bytes = {}", quoted(&ByteSize(bytes).to_string()))?;
+            if let Some(events) = rule.max_events {
+                writeln!(f, "max_events = {events}")?;
+            }
+            if let Some(bytes) = rule.max_bytes {
+                writeln!(f, "max_bytes = {}", quoted(&ByteSize(bytes).to_string()))?;
+            }
+            if let Some(age) = rule.max_age {
+                writeln!(f, "max_age = {}", quoted(&Period(age).to_string()))?;
             }
             if let Some(name) = &rule.default_type {
                 writeln!(f, "default_type = {}", quoted(name))?;

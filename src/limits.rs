@@ -133,6 +133,15 @@ pub const HISTORY_EVENTS: u64 = 1000;
 pub const HISTORY_EVENTS_MAX: u64 = 1_000_000;
 /// Default number of bytes that a live topic keeps.
 pub const HISTORY_BYTES: u64 = 16 << 20;
+/// What a durable topic keeps of which nobody said more: an hour of a busy topic, a week of a quiet
+/// one, and no more memory than a small Redis has.
+pub const DURABLE_EVENTS: u64 = 1_000_000;
+pub const DURABLE_BYTES: u64 = 1 << 30;
+pub const DURABLE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Largest limit of events or bytes: scripts of Redis count in doubles.
+pub const DURABLE_LIMIT_MAX: u64 = 1 << 50;
+/// Shortest age after which events are dropped: trims are paced.
+pub const RETENTION_AGE_MIN: Duration = Duration::from_secs(1);
 /// An idle live topic is forgotten after this time.
 pub const TOPIC_IDLE: Duration = Duration::from_secs(3600);
 

@@ -288,7 +288,7 @@ fn start_lines(config: &Config, address: SocketAddr, backend: &Description) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Flags;
+    use crate::{backend::Durability, config::Flags};
 
     fn lines(redis: Option<&str>) -> String {
         let flags = Flags { redis: redis.map(Into::into), ..Flags::default() };
@@ -296,6 +296,7 @@ mod tests {
         let backend = Description {
             kind: "memory",
             summary: "memory: gone at the end".into(),
+            durability: Durability::Memory,
             warnings: Vec::new(),
         };
         start_lines(&config, "127.0.0.1:7171".parse().expect("an address"), &backend).join("\n")

@@ -19,8 +19,8 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Appended, Attachment, Backend, BackendError, Batch, Description, Entry, Feed, News, Page,
-    TopicSettings, async_trait,
+    Appended, Attachment, Backend, BackendError, Batch, Description, Durability, Entry, Feed,
+    Keeping, Mode, News, Page, TopicSettings, async_trait,
     feed::{self, Teller, Unheard},
 };
 use crate::{
@@ -63,6 +63,7 @@ struct Line {
     kept: VecDeque<Batch>,
     kept_events: u64,
     kept_bytes: u64,
+    keeping: Keeping,
     idle: Duration,
     used: Instant,
 }
@@ -99,6 +100,7 @@ async fn tick(shared: Arc<Shared>) {
         let Ok(mut room) = shared.feed.reserve(1, 0).await else { return };
         let mut state = shared.state.lock();
         state.clock.follow(micros(SystemTime::now()));
+        state.trim_by_age();
         // Told with the lock held: whatever was stored before is on the feed already.
         room.tell(News::Clock { time_us: state.clock.now_us() });
         if swept.elapsed() >= SWEEP_INTERVAL {
@@ -113,6 +115,7 @@ impl Backend for Memory {
     fn describe(&self) -> Description {
         Description {
             kind: "memory",
+            durability: Durability::Memory,
             summary: "in this process's memory: its end forgets every event".into(),
             warnings: vec![
                 "events are kept in memory: a restart forgets them, and other brokers do not see \
@@ -141,6 +144,10 @@ impl Backend for Memory {
         let appended = Appended {
             first: Position::new(batch.epoch, batch.first),
             publish_time_us: batch.publish_time_us,
+            durability: match state.topics[topic].keeping.mode {
+                Mode::Live => Durability::Live,
+                Mode::Durable => Durability::Memory,
+            },
         };
         if born && state.watched {
             room.tell(News::Appeared { topic: topic.clone(), epoch: batch.epoch });
@@ -215,7 +222,9 @@ impl State {
             self.last_epoch = now_us.max(self.last_epoch + 1);
         }
         let epoch = self.last_epoch;
-        let line = self.topics.entry(topic.clone()).or_insert_with(|| Line::new(epoch));
+        let line =
+            self.topics.entry(topic.clone()).or_insert_with(|| Line::new(epoch, settings.keeping));
+        line.keeping = line.keeping.after(settings.keeping);
         line.idle = settings.idle;
         line.used = Instant::now();
         line.last_time_us = line.last_time_us.max(now_us);
@@ -225,7 +234,7 @@ impl State {
             publish_time_us: line.last_time_us,
             events,
         };
-        line.keep(batch.clone(), settings);
+        line.keep(batch.clone());
         (batch, born)
     }
 
@@ -237,6 +246,11 @@ impl State {
         self.topics.get(topic).map_or(Position::BEGINNING, Line::position)
     }
 
+    fn trim_by_age(&mut self) {
+        let now_us = self.clock.now_us();
+        self.topics.values_mut().for_each(|line| line.trim_by_age(now_us));
+    }
+
     fn forget_idle_topics(&mut self) {
         let now = Instant::now();
         self.attached.retain(|_, held| held.strong_count() > 0);
@@ -245,13 +259,13 @@ impl State {
             if attached.contains_key(topic) {
                 line.used = now;
             }
-            now.duration_since(line.used) < line.idle
+            line.keeping.mode == Mode::Durable || now.duration_since(line.used) < line.idle
         });
     }
 }
 
 impl Line {
-    fn new(epoch: u64) -> Line {
+    fn new(epoch: u64, keeping: Keeping) -> Line {
         Line {
             epoch,
             last: 0,
@@ -259,6 +273,7 @@ impl Line {
             kept: VecDeque::new(),
             kept_events: 0,
             kept_bytes: 0,
+            keeping,
             idle: Duration::ZERO,
             used: Instant::now(),
         }
@@ -273,23 +288,24 @@ impl Line {
         self.kept.front().map_or(self.position(), Batch::before)
     }
 
-    fn keep(&mut self, batch: Batch, settings: &TopicSettings) {
+    fn keep(&mut self, batch: Batch) {
         self.last = batch.last().sequence;
         self.kept_events += batch.events.len() as u64;
         self.kept_bytes += batch.bytes() as u64;
         self.kept.push_back(batch);
-        self.trim(settings);
+        self.trim();
     }
 
-    fn trim(&mut self, settings: &TopicSettings) {
-        while self.kept_events > settings.history_events || self.kept_bytes > settings.history_bytes
-        {
+    /// To what the topic keeps in events and bytes.
+    fn trim(&mut self) {
+        let max_events = self.keeping.retention.max_events.unwrap_or(u64::MAX);
+        let max_bytes = self.keeping.retention.max_bytes.unwrap_or(u64::MAX);
+        while self.kept_events > max_events || self.kept_bytes > max_bytes {
             let batch = self.kept.pop_front().expect("what is counted is kept");
             let before = (batch.events.len() as u64, batch.bytes() as u64);
             let (mut out, mut out_bytes) = (0, 0);
             for event in &batch.events {
-                if self.kept_events - out <= settings.history_events
-                    && self.kept_bytes - out_bytes <= settings.history_bytes
+                if self.kept_events - out <= max_events && self.kept_bytes - out_bytes <= max_bytes
                 {
                     break;
                 }
@@ -303,6 +319,17 @@ impl Line {
             if let Some(rest) = batch.after(through) {
                 self.kept.push_front(rest);
             }
+        }
+    }
+
+    /// To what it keeps in time: a batch goes as a whole.
+    fn trim_by_age(&mut self, now_us: u64) {
+        let Some(max_age) = self.keeping.retention.max_age else { return };
+        let oldest_us =
+            now_us.saturating_sub(u64::try_from(max_age.as_micros()).unwrap_or(u64::MAX));
+        while let Some(batch) = self.kept.pop_front_if(|batch| batch.publish_time_us < oldest_us) {
+            self.kept_events -= batch.events.len() as u64;
+            self.kept_bytes -= batch.bytes() as u64;
         }
     }
 
@@ -379,6 +406,7 @@ impl fmt::Debug for Memory {
 mod tests {
     use super::*;
     use crate::{
+        backend::Retention,
         event::{Defaults, admit},
         proto,
     };
@@ -392,8 +420,11 @@ mod tests {
         name.parse().expect("a topic")
     }
 
-    fn keeping(history_events: u64) -> Arc<TopicSettings> {
-        Arc::new(TopicSettings { history_events, ..TopicSettings::default() })
+    fn keeping(max_events: u64) -> Arc<TopicSettings> {
+        let live = Keeping::of(Mode::Live);
+        let retention = Retention { max_events: Some(max_events), ..live.retention };
+        let keeping = Keeping { retention, ..live };
+        Arc::new(TopicSettings { keeping, ..TopicSettings::default() })
     }
 
     #[tokio::test(start_paused = true)]

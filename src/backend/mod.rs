@@ -150,15 +150,36 @@ pub enum Entry {
 /// How a topic is kept and shown. Set by an operator, by name pattern, or the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// How many events a live topic keeps to heal outages.
-    pub history_events: u64,
-    /// And at most how many bytes of them.
-    pub history_bytes: u64,
+    pub keeping: Keeping,
     /// A live topic that nobody uses for this long is forgotten.
     pub idle: Duration,
     pub bridge: Bridge,
     /// The `type` of events that come without one.
     pub default_type: Option<String>,
+}
+
+/// What is kept of a topic's events, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    pub mode: Mode,
+    pub retention: Retention,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Heard by who listens; the newest events are kept to heal outages.
+    Live,
+    /// Kept as the retention says, and read from any place that is kept.
+    Durable,
+}
+
+/// Every limit that is set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    pub max_events: Option<u64>,
+    /// Of the events as they are encoded.
+    pub max_bytes: Option<u64>,
+    pub max_age: Option<Duration>,
 }
 
 /// How raw Redis clients meet the topic.
@@ -186,6 +207,7 @@ pub enum BridgeMode {
 pub struct Appended {
     pub first: Position,
     pub publish_time_us: u64,
+    pub durability: Durability,
 }
 
 /// Keeps a topic on the feed. Drop it to detach; the last one ends the attachment.
@@ -201,6 +223,8 @@ pub struct Description {
     pub kind: &'static str,
     /// One line for the start: where it is and what it will forget.
     pub summary: String,
+    /// The best that a durable topic gets.
+    pub durability: Durability,
     /// Each what an operator should mend or know, with the consequence.
     pub warnings: Vec<String>,
 }
@@ -311,11 +335,66 @@ impl Attachment {
     }
 }
 
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Live => "live",
+            Mode::Durable => "durable",
+        }
+    }
+}
+
+impl Keeping {
+    /// What a topic in this mode keeps of which nobody said more.
+    pub fn of(mode: Mode) -> Keeping {
+        Keeping { mode, retention: Retention::of(mode) }
+    }
+
+    /// How a topic that is kept so is kept once a broker has said `wanted`. A broker that says the
+    /// default was told nothing of the topic, and none may take from a durable one what it keeps.
+    pub fn after(self, wanted: Keeping) -> Keeping {
+        let takes_away = self.mode == Mode::Durable && wanted.mode == Mode::Live;
+        if wanted == Keeping::of(Mode::Live) || takes_away { self } else { wanted }
+    }
+}
+
+/// What storing an event has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Handed to whoever listens, and kept for the topic's short history.
+    Live,
+    /// In the log, in memory.
+    Memory,
+    /// In the log, on disk.
+    Disk,
+    /// In the log of as many replicas as the topic asks for.
+    Replicated,
+}
+
+impl Retention {
+    pub fn of(mode: Mode) -> Retention {
+        use crate::limits::{
+            DURABLE_AGE, DURABLE_BYTES, DURABLE_EVENTS, HISTORY_BYTES, HISTORY_EVENTS,
+        };
+        match mode {
+            Mode::Live => Retention {
+                max_events: Some(HISTORY_EVENTS),
+                max_bytes: Some(HISTORY_BYTES),
+                max_age: None,
+            },
+            Mode::Durable => Retention {
+                max_events: Some(DURABLE_EVENTS),
+                max_bytes: Some(DURABLE_BYTES),
+                max_age: Some(DURABLE_AGE),
+            },
+        }
+    }
+}
+
 impl Default for TopicSettings {
     fn default() -> TopicSettings {
         TopicSettings {
-            history_events: crate::limits::HISTORY_EVENTS,
-            history_bytes: crate::limits::HISTORY_BYTES,
+            keeping: Keeping::of(Mode::Live),
             idle: crate::limits::TOPIC_IDLE,
             bridge: Bridge { mode: BridgeMode::Listen, channel: None },
             default_type: None,

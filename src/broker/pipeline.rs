@@ -263,8 +263,9 @@ impl Pipeline {
                 let stored = &mut self.stored[(group - self.answered) as usize];
                 stored.requests -= 1;
                 match &stored.outcome {
-                    Ok(Appended { first, .. }) => {
-                        published.are_at(Position::new(first.epoch, first.sequence + offset));
+                    Ok(Appended { first, durability, .. }) => {
+                        let first = Position::new(first.epoch, first.sequence + offset);
+                        published.are_stored(first, *durability);
                         Ok((topic, published))
                     }
                     Err(error) => Err(error.clone().into()),

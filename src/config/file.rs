@@ -9,7 +9,7 @@ use super::{
     LogFormat,
     values::{ByteSize, Listen, Period, RedisUrl, Threads, redacted},
 };
-use crate::backend::BridgeMode;
+use crate::backend::{self, BridgeMode};
 
 /// What the file says; what it leaves out is none.
 #[derive(Debug, Default, Deserialize)]
@@ -37,8 +37,11 @@ pub(super) struct FileRule {
     #[serde(default, deserialize_with = "bridge_mode")]
     pub(super) bridge: Option<BridgeMode>,
     pub(super) channel: Option<Spanned<String>>,
-    pub(super) history_events: Option<Spanned<u64>>,
-    pub(super) history_bytes: Option<Spanned<ByteSize>>,
+    #[serde(default, deserialize_with = "mode")]
+    pub(super) mode: Option<backend::Mode>,
+    pub(super) max_events: Option<Spanned<u64>>,
+    pub(super) max_bytes: Option<Spanned<ByteSize>>,
+    pub(super) max_age: Option<Spanned<Period>>,
     pub(super) default_type: Option<Spanned<String>>,
 }
 
@@ -81,6 +84,19 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
     }
+}
+
+fn mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<backend::Mode>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Mode {
+        Live,
+        Durable,
+    }
+    Ok(Some(match Mode::deserialize(from)? {
+        Mode::Live => backend::Mode::Live,
+        Mode::Durable => backend::Mode::Durable,
+    }))
 }
 
 fn bridge_mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<BridgeMode>, D::Error> {

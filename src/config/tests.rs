@@ -44,9 +44,9 @@ fn an_unknown_key_is_refused_with_its_place_and_what_there_is() {
     let error = refused("listen = '127.0.0.1:1'\n  lisen = 2\n");
     assert!(error.starts_with("tidings.toml:2:3: "), "{error}");
     assert!(error.contains("`lisen`") && error.contains("`drain_grace`"), "{error}");
-    let error = refused("[[topics]]\npattern = 'a'\nhistory = 1\n");
+    let error = refused("[[topics]]\npattern = 'a'\nevents = 1\n");
     assert!(error.starts_with("tidings.toml:3:1: "), "{error}");
-    assert!(error.contains("`history_events`"), "{error}");
+    assert!(error.contains("`max_events`"), "{error}");
 }
 
 #[test]
@@ -62,8 +62,16 @@ fn what_is_wrong_in_the_file_is_said_with_its_place() {
         ("[[topics]]\npattern = 'a'\nbridge = 'both'", "3:10", "`cloudevents-json`"),
         ("[[topics]]\npattern = 'a.*'\nchannel = 'c'", "3:11", "one topic"),
         ("[[topics]]\npattern = 'a'\nbridge = 'off'\nchannel = 'c'", "4:11", "off"),
-        ("[[topics]]\npattern = 'a'\nhistory_events = 1000001", "3:18", "1000000"),
-        ("[[topics]]\npattern = 'a'\nhistory_bytes = '1 elephant'", "3:17", "16MiB"),
+        ("[[topics]]\npattern = 'a'\nmax_events = 1000001", "3:14", "1000000"),
+        ("[[topics]]\npattern = 'a'\nmax_bytes = '1 elephant'", "3:13", "16MiB"),
+        ("[[topics]]\npattern = 'a'\nmode = 'kept'", "3:8", "`durable`"),
+        ("[[topics]]\npattern = 'a'\nmax_age = '7d'", "3:11", "mode = \"durable\""),
+        ("[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_age = '1ms'", "4:11", "at least 1s"),
+        (
+            "[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_events = 9000000000000000",
+            "4:14",
+            "most",
+        ),
         ("[[topics]]\npattern = 'a'\ndefault_type = ''", "3:16", "shop.v1"),
         ("[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'a'", "4:11", "tidings.toml:2:11"),
         (
@@ -107,8 +115,12 @@ fn what_is_unwise_is_said_with_numbers() {
         ("max_stream_age = '10s'", "100 times a second"),
         ("redis_ca = 'x'", "does nothing without redis"),
         ("[[topics]]\npattern = 'a'\nbridge = 'raw'", "the bridge of a does nothing"),
-        ("[[topics]]\npattern = 'a.>'\nhistory_bytes = '2GiB'", "2GiB"),
-        ("[[topics]]\npattern = 'a'\nhistory_bytes = 1000", "1000"),
+        ("[[topics]]\npattern = 'a.>'\nmax_bytes = '2GiB'", "2GiB"),
+        ("[[topics]]\npattern = 'a'\nmax_bytes = 1000", "1000"),
+        (
+            "[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_age = '1d'",
+            "max_bytes of a is not set",
+        ),
     ] {
         let warnings = load(text, &Flags::default()).expect(text).warnings;
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{text}: {warnings:?}");
@@ -133,7 +145,8 @@ fn a_misspelt_variable_is_said_and_those_of_kubernetes_are_not() {
 fn what_check_prints_says_the_same_again_without_the_password() {
     let text = "redis = 'redis://ann:canary@h/2'\ninsecure = true\nlog = 'tidings=debug'\n\
                 [[topics]]\npattern = 'orders.*'\nbridge = 'cloudevents-json'\n\
-                history_events = 5\nhistory_bytes = '2MiB'\ndefault_type = 'shop.v1.Order'\n\
+                max_events = 5\nmax_bytes = '2MiB'\ndefault_type = 'shop.v1.Order'\n\
+                [[topics]]\npattern = 'b'\nmode = 'durable'\nmax_age = '7d'\n\
                 [[topics]]\npattern = 'a'\nchannel = 'order \"events\"'\n";
     let config = load(text, &Flags::default()).expect("consistent");
     let printed = config.to_string();

@@ -28,11 +28,7 @@ impl admin_server::Admin for AdminService {
         _: Request<proto::GetServerInfoRequest>,
     ) -> Answer<proto::GetServerInfoResponse> {
         let info = self.broker.info();
-        // Durable topics are not built: only the memory backend can say what they would get.
-        let durability = match info.backend.kind {
-            "memory" => proto::Durability::Memory,
-            _ => proto::Durability::Unspecified,
-        };
+        let durability = proto::Durability::from(info.backend.durability);
         Ok(Response::new(proto::GetServerInfoResponse {
             version: info.version.to_owned(),
             broker_id: info.broker_id,

@@ -15,6 +15,7 @@ use super::{
     subscribe::{self, NoMessages},
 };
 use crate::{
+    backend::Durability,
     broker::{Broker, Publish, PublishError, Published},
     position::Position,
     proto,
@@ -84,8 +85,18 @@ pub(super) fn publish(topic: Topic, request: PublishRequest) -> Publish {
 
 /// What was reached: nothing, where the request was only checked.
 pub(super) fn durability(published: &Published) -> proto::Durability {
-    let stored = published.receipts.iter().any(|receipt| receipt.position.is_some());
-    if stored { proto::Durability::Live } else { proto::Durability::Unspecified }
+    published.durability.map_or(proto::Durability::Unspecified, proto::Durability::from)
+}
+
+impl From<Durability> for proto::Durability {
+    fn from(durability: Durability) -> proto::Durability {
+        match durability {
+            Durability::Live => proto::Durability::Live,
+            Durability::Memory => proto::Durability::Memory,
+            Durability::Disk => proto::Durability::Disk,
+            Durability::Replicated => proto::Durability::Replicated,
+        }
+    }
 }
 
 fn response(topic: &Topic, published: Published) -> proto::PublishResponse {

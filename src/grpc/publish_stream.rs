@@ -267,7 +267,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proto::{self, PublishStreamResponse, publish_stream_response::Result as Told};
+    use crate::{
+        backend::Durability,
+        proto::{self, PublishStreamResponse, publish_stream_response::Result as Told},
+    };
 
     proptest! {
         /// What is written by hand is what prost would have written.
@@ -282,7 +285,8 @@ mod tests {
             let topic: Topic = name.parse().expect("a topic");
             let place = |offset| stored.then(|| Position::new(epoch, first + offset));
             let receipts = (0..).zip(&ids).map(|(n, id)| Receipt { id: id.clone(), position: place(n) });
-            let published = Published { receipts: receipts.collect() };
+            let durability = stored.then_some(Durability::Disk);
+            let published = Published { receipts: receipts.collect(), durability };
             let receipt = |receipt: &Receipt| proto::Receipt {
                 id: receipt.id.clone(),
                 position: receipt.position.map(|position| proto::Position {

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use prost::Message;
 use tidings::{
     backend::{
-        Appended, Backend, Batch, Entry, Feed, News, TopicSettings,
+        Appended, Backend, Batch, Durability, Entry, Feed, News, Retention, TopicSettings,
         memory::Memory,
         redis::{Redis, RedisConfig, Rules},
         replay::{Bound, Progress, Replay, Told},
@@ -21,6 +21,7 @@ use tidings::{
 use crate::support::{
     in_process::topic,
     redis::{Persistence, RedisServer},
+    settings::{durable, durable_with, keeping_events},
 };
 
 /// Opens a backend; a second call may meet what the first one stored.
@@ -245,7 +246,7 @@ pub async fn the_beginning_is_another_history(make: impl AsyncFn() -> Opened) {
 pub async fn what_is_trimmed_is_a_gap_with_its_size(make: impl AsyncFn() -> Opened) {
     let (backend, _feed) = make().await;
     let orders = topic("contract.trimmed");
-    let few = Arc::new(TopicSettings { history_events: 10, ..TopicSettings::default() });
+    let few = Arc::new(keeping_events(10));
     let mut epoch = 0;
     for number in 0..1000 {
         let appended = backend.append(&orders, &few, events([number])).await.expect("stored");
@@ -257,6 +258,54 @@ pub async fn what_is_trimmed_is_a_gap_with_its_size(make: impl AsyncFn() -> Open
     assert_eq!((gap.until, gap.missed), (first, Some(first.sequence - 1)));
     assert!(first.sequence <= 990, "fewer are kept than were asked for");
     assert!(told[1..].iter().all(|told| matches!(told, Told::Batch(_))));
+}
+
+pub async fn a_durable_topic_keeps_what_its_retention_says(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let all = topic("contract.durable");
+    let everything = Arc::new(durable());
+    let mut epoch = 0;
+    for number in 0..30 {
+        let ids = 100 * number..100 * (number + 1);
+        let appended = backend.append(&all, &everything, events(ids)).await.expect("stored");
+        assert_eq!(appended.durability, Durability::Memory);
+        epoch = appended.first.epoch;
+    }
+    // A broker that was told nothing of it takes nothing away.
+    let appended = store(&backend, &all, 1).await;
+    assert_eq!((appended.durability, appended.first.sequence), (Durability::Memory, 3001));
+    let told = history(&backend, &all, Position::new(epoch, 0)).await;
+    let kept = |told: &Told| match told {
+        Told::Batch(batch) => batch.events.len(),
+        Told::Gap(gap) => panic!("{gap:?}"),
+    };
+    assert_eq!(told.iter().map(kept).sum::<usize>(), 3001);
+
+    let few = topic("contract.durable.few");
+    let limit = Retention { max_events: Some(100), max_bytes: None, max_age: None };
+    let few_settings = Arc::new(durable_with(limit));
+    for number in 0..1000 {
+        backend.append(&few, &few_settings, events([number])).await.expect("stored");
+    }
+    let first = backend.seek(&few, Start::Earliest).await.expect("a place");
+    assert!((600..=900).contains(&first.sequence), "kept from {first} on");
+}
+
+pub async fn a_live_topic_becomes_durable_without_losing_its_place(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let orders = topic("contract.converted");
+    let before = store(&backend, &orders, 3).await;
+    let _attachment = backend.attach(&orders, &settings()).await.expect("attached");
+    attached(&mut feed, &orders).await;
+    let kept = Arc::new(durable());
+    let after = backend.append(&orders, &kept, events(3..5)).await.expect("stored");
+    assert_eq!(after.first, Position::new(before.first.epoch, 4));
+    assert_eq!((before.durability, after.durability), (Durability::Live, Durability::Memory));
+    assert_eq!(stored(&mut feed, &orders).await.before().sequence, 3);
+    let told = history(&backend, &orders, Position::new(before.first.epoch, 0)).await;
+    assert!(told.iter().all(|told| matches!(told, Told::Batch(_))), "{told:?}");
+    let last = backend.read(&orders, Position::new(before.first.epoch, 2)).await.expect("a page");
+    assert_eq!(last.last.map(|last| last.sequence), Some(5));
 }
 
 pub async fn places_are_found_without_a_gap(make: impl AsyncFn() -> Opened) {
@@ -430,6 +479,8 @@ contract!([
     history_is_what_was_stored,
     the_beginning_is_another_history,
     what_is_trimmed_is_a_gap_with_its_size,
+    a_durable_topic_keeps_what_its_retention_says,
+    a_live_topic_becomes_durable_without_losing_its_place,
     places_are_found_without_a_gap,
     topics_that_appear_are_told_to_who_watches,
     after_a_check_the_feed_has_what_was_stored,

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use tidings::{
-    backend::TopicSettings,
     broker::Broker,
     catalog::Catalog,
     proto::{self, subscribe_request::Start},
@@ -223,7 +222,7 @@ async fn outage(events: u64) -> (Lines, (RedisServer, FaultProxy, Broker, Broker
 
 #[tokio::test]
 async fn an_outage_shorter_than_the_history_heals_without_loss() {
-    let (mut lines, _held) = outage(TopicSettings::default().history_events).await;
+    let (mut lines, _held) = outage(tidings::limits::HISTORY_EVENTS).await;
     exactly(&mut lines, 1..=1000).await;
 }
 

@@ -121,10 +121,10 @@ async fn a_damaged_topic_heals_at_the_next_publish_and_announces_a_gap() {
     broker.attach(&other(), &bridged(BridgeMode::Off)).await;
     let there = Broker::open(&server, "b").await;
     let mut cases: Vec<Damage> = Vec::new();
-    for field in ["at", "history", "bytes", "replid", "lives", "mode"] {
+    for field in ["at", "max_events", "max_bytes", "max_age", "replid", "lives", "mode"] {
         cases.push(Damage::Without(field));
     }
-    cases.extend(NO_NUMBERS.map(|value| Damage::Text("history", value)));
+    cases.extend(NO_NUMBERS.map(|value| Damage::Text("max_events", value)));
     cases.extend(NO_NUMBERS.map(|value| Damage::Text("bytes", value)));
     cases.extend(NO_PLACES.map(|value| Damage::Text("at", value)));
     for name in AT {

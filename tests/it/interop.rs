@@ -179,8 +179,8 @@ const EVENT_BYTES: usize = 200;
 /// and nothing has to wait for it.
 const KEEPS_ALL: &str = "[[topics]]
 pattern = \">\"
-history_events = 100000
-history_bytes = \"64MiB\"
+max_events = 100000
+max_bytes = \"64MiB\"
 ";
 
 /// How they are published.

@@ -121,7 +121,7 @@ async fn what_pub_reads_is_what_sub_prints() {
 async fn sub_begins_where_it_is_told_and_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("tidings.toml");
-    std::fs::write(&config, "[[topics]]\npattern = 'orders'\nhistory_events = 3\n").unwrap();
+    std::fs::write(&config, "[[topics]]\npattern = 'orders'\nmax_events = 3\n").unwrap();
     let served = Served::start(&["--config", config.to_str().unwrap()]).await;
     let receipts = served.publish("orders", 1..=5).await;
     let epoch = parsed(&receipts[0])["epoch"].to_string();
@@ -227,7 +227,7 @@ async fn what_check_prints_is_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let first = folder.path().join("first.toml");
     let text = "redis = 'redis://ann:canary@127.0.0.1:1/2'\ndrain_grace = '7s'\n\
-                [[topics]]\npattern = 'orders.*'\nbridge = 'raw'\nhistory_bytes = '2MiB'\n";
+                [[topics]]\npattern = 'orders.*'\nbridge = 'raw'\nmax_bytes = '2MiB'\n";
     std::fs::write(&first, text).unwrap();
     let check = |file: &std::path::Path| {
         let file = file.to_str().unwrap().to_owned();

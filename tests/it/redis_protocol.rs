@@ -21,6 +21,7 @@ use crate::support::{
     },
     eventually,
     redis::{Persistence, RedisServer, Reply},
+    settings::{keeping_bytes, keeping_events},
 };
 
 /// Shorter than it takes until positions are compared.
@@ -87,7 +88,7 @@ async fn an_epoch_below_ours_is_another_history_and_is_followed() {
     server.del(&[HASH, STREAM]).await;
     server.command(&["XADD", STREAM, &format!("{lower}-0"), "why", "created", "t", "1"]).await;
     let hash = ["at", &"\0".repeat(48), "replid", &replid];
-    let more = ["mode", "live", "history", "1000", "lives", ""];
+    let more = ["mode", "live", "max_events", "1000", "lives", ""];
     server.command(&[&["HSET", HASH][..], &hash, &more].concat()).await;
     for (name, number) in [("epoch", lower), ("version", 1), ("clock", 1)] {
         server.set_at(HASH, name, number).await;
@@ -241,7 +242,7 @@ async fn a_life_that_begins_is_heard_by_who_follows_a_quiet_topic() {
 async fn how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settings() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
-    let long = Arc::new(TopicSettings { history_events: 5000, ..Default::default() });
+    let long = Arc::new(keeping_events(5000));
     broker.redis.append(&orders(), &long, vec![event("0")]).await.unwrap();
     let other = Broker::open(&server, "b").await;
     for round in 0..30 {
@@ -256,7 +257,7 @@ async fn how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settin
 async fn how_many_bytes_are_kept_is_read_from_redis_and_not_from_each_brokers_settings() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
-    let large = Arc::new(TopicSettings { history_bytes: 32 << 20, ..Default::default() });
+    let large = Arc::new(keeping_bytes(32 << 20));
     broker.redis.append(&orders(), &large, vec![event("0")]).await.unwrap();
     let other = Broker::open(&server, "b").await;
     for _ in 0..200 {
@@ -270,7 +271,7 @@ async fn how_many_bytes_are_kept_is_read_from_redis_and_not_from_each_brokers_se
 async fn at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
-    let short = Arc::new(TopicSettings { history_events: 100, ..Default::default() });
+    let short = Arc::new(keeping_events(100));
     let mut last = 0;
     for round in 0..40 {
         let size = if round % 4 == 0 { 1000 } else { 1 };
@@ -289,7 +290,7 @@ async fn at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more(
 async fn the_history_is_bounded_in_bytes_too() {
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
-    let small = Arc::new(TopicSettings { history_bytes: 1 << 20, ..Default::default() });
+    let small = Arc::new(keeping_bytes(1 << 20));
     for _ in 0..40 {
         broker.redis.append(&orders(), &small, vec![sized(100_000)]).await.unwrap();
         let Reply::Integer(entries) = server.command(&["XLEN", STREAM]).await else {

@@ -9,7 +9,7 @@ use std::{
 
 use tidings::{
     backend::{
-        Backend, BackendError, BridgeMode, News, TopicSettings,
+        Backend, BackendError, BridgeMode, News,
         redis::{Redis, RedisConfig, Rules},
     },
     position::{Position, Start},
@@ -25,6 +25,7 @@ use crate::support::{
     in_process::topic,
     proxy::{Direction, FaultProxy, Mode, Which},
     redis::{Persistence, RedisServer, Reply},
+    settings::keeping_events,
 };
 
 const MOMENT: Duration = Duration::from_secs(1);
@@ -511,9 +512,9 @@ async fn a_topic_that_was_forgotten_is_listed_no_more() {
 async fn brokers_with_different_settings_do_not_fight_over_a_topic() {
     let server = RedisServer::start(Persistence::None).await;
     let mut publishers = JoinSet::new();
-    for (id, history_events) in [("a", 300), ("b", 5000), ("c", 700)] {
+    for (id, max_events) in [("a", 300), ("b", 5000), ("c", 700)] {
         let (redis, _) = Redis::open(&config(&server.url(), id)).await.expect("a usable redis");
-        let settings = Arc::new(TopicSettings { history_events, ..Default::default() });
+        let settings = Arc::new(keeping_events(max_events));
         publishers.spawn(async move {
             for n in 0..300 {
                 let answer = redis.append(&orders(), &settings, vec![event(&n.to_string())]).await;

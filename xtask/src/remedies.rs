@@ -28,7 +28,8 @@ const PUBLISHER: &str = "src/backend/redis/publisher.rs";
 const SYNC: &str = "src/backend/redis/sync.rs";
 const SESSION: &str = "src/backend/redis/session.rs";
 const OPEN: &str = "src/backend/redis/scripts/open.lua";
-const PUBLISH: &str = "src/backend/redis/scripts/publish.lua";
+const PUBLISH: &str = "src/backend/redis/scripts/publish_begin.lua";
+const PUBLISH_LIVE: &str = "src/backend/redis/scripts/publish_live.lua";
 const READ: &str = "src/backend/redis/scripts/read.lua";
 
 const REMEDIES: &[Remedy] = &[
@@ -64,15 +65,15 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B4: retention as each broker's settings say",
         file: PUBLISHER,
-        with: "            history: opened.history,\n            count",
-        without: "            history: settings.into(),\n            count",
+        with: "            keeping: opened.keeping,\n            count",
+        without: "            keeping: settings.keeping,\n            count",
         test: "redis_protocol::how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settings",
     },
     Remedy {
         against: "B4: the bytes to keep as each broker's settings say",
         file: PUBLISH,
-        with: "history, bytes = unpack('<I8I8I8I8I8', ARGV[2])",
-        without: "history = unpack('<I8I8I8I8I8', ARGV[2])\nlocal bytes = 16 * 1024 * 1024",
+        with: "max_events, max_bytes = unpack('<I8I8I8I8I8', ARGV[2])",
+        without: "max_events = unpack('<I8I8I8I8I8', ARGV[2])\nlocal max_bytes = 16 * 1024 * 1024",
         test: "redis_protocol::how_many_bytes_are_kept_is_read_from_redis_and_not_from_each_brokers_settings",
     },
     Remedy {
@@ -85,27 +86,27 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "B6: trimming by entries keeps less than the history",
         file: PUBLISH,
-        with: "local keep = first - history - widest",
-        without: "local keep = first - history",
+        with: "local keep = first - max_events - widest",
+        without: "local keep = first - max_events",
         test: "redis_protocol::at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more",
     },
     Remedy {
         against: "B6: a live history without a bound in bytes",
-        file: PUBLISH,
-        with: "if grown > bytes then\n",
-        without: "if grown < 0 then\n",
+        file: PUBLISH_LIVE,
+        with: "if grown > max_bytes and",
+        without: "if grown < 0 and",
         test: "redis_protocol::the_history_is_bounded_in_bytes_too",
     },
     Remedy {
         against: "B7: trimming across an epoch",
         file: PUBLISH,
-        with: "if keep > 0 and (reached",
-        without: "keep = math.max(keep, 0)\nif (reached",
+        with: "local trims = keep > 0 and (reached",
+        without: "keep = math.max(keep, 0)\nlocal trims = (reached",
         test: "redis_protocol::a_new_epoch_does_not_trim_the_history_of_the_one_before",
     },
     Remedy {
         against: "B8: the publish time is not stored",
-        file: PUBLISH,
+        file: PUBLISH_LIVE,
         with: "added = redis.pcall('XADD', stream, id, 't', now,",
         without: "added = redis.pcall('XADD', stream, id, 't', '0',",
         test: "redis_protocol::what_is_read_from_history_is_what_was_heard_live",
@@ -156,7 +157,7 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "C6: a topic exists before the index names it",
         file: PUBLISHER,
-        with: "link.enlist(topic, settings.idle).await.map_err(BackendError::from)?;\n            \
+        with: "link.enlist(topic, idle).await.map_err(BackendError::from)?;\n            \
                opened = self.open(link, topic, settings, known, true).await?;",
         without: "opened = self.open(link, topic, settings, known, true).await?;",
         test: "redis_protocol::the_index_names_a_topic_before_it_exists_and_tells_who_watches",

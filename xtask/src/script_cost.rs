@@ -24,9 +24,10 @@ const FILLED: usize = 20;
 const TOPIC: &str = "cost";
 const HASH: &str = "td:{cost}:m";
 const STREAM: &str = "td:{cost}:s";
+const NO_AGE: &str = "9007199254740991";
 const CHANNEL: &str = "td:{cost}:c";
-const HISTORY_EVENTS: u64 = 1000;
-const HISTORY_BYTES: u64 = 16 << 20;
+const MAX_EVENTS: u64 = 1000;
+const MAX_BYTES: u64 = 16 << 20;
 
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let rounds: usize = match args {
@@ -38,9 +39,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     };
     let mut redis = Redis::start()?;
     let mut figures = Vec::new();
-    for count in BATCHES {
+    for (mode, count) in ["live", "durable"].into_iter().flat_map(|m| BATCHES.map(|n| (m, n))) {
         let publish = redis.pipeline_of_plain()?;
-        let script = redis.pipeline_of_batches(count)?;
+        let script = redis.pipeline_of_batches(mode, count)?;
         let events = PIPELINE / count * count;
         let (mut plain, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
@@ -50,14 +51,17 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             ours.push(other);
             ratios.push(other / one);
         }
-        figures.push((count, median(plain), median(ours), median(ratios)));
+        figures.push((mode, count, median(plain), median(ours), median(ratios)));
     }
     println!(
         "CPU of Redis's main thread per event of {EVENT_BYTES} bytes, medians of {rounds} rounds"
     );
-    println!("{:>8} {:>12} {:>12} {:>8}", "events", "PUBLISH, µs", "script, µs", "ratio");
-    for (count, plain, ours, ratio) in figures {
-        println!("{count:>8} {plain:>12.2} {ours:>12.2} {ratio:>8.1}");
+    println!(
+        "{:>8} {:>8} {:>12} {:>12} {:>8}",
+        "mode", "events", "PUBLISH, µs", "script, µs", "ratio"
+    );
+    for (mode, count, plain, ours, ratio) in figures {
+        println!("{mode:>8} {count:>8} {plain:>12.2} {ours:>12.2} {ratio:>8.1}");
     }
     Ok(())
 }
@@ -156,37 +160,37 @@ impl Redis {
     }
 
     /// On a topic that has just been opened, as a broker does.
-    fn pipeline_of_batches(&mut self, count: usize) -> Result<Pipeline, String> {
+    fn pipeline_of_batches(&mut self, mode: &str, count: usize) -> Result<Pipeline, String> {
+        self.call(&[b"DEL", HASH.as_bytes(), STREAM.as_bytes()])?;
         let open = script(&["whole.lua", "at.lua", "open.lua"])?;
-        let history = [HISTORY_EVENTS, HISTORY_BYTES].map(|bound| bound.to_string());
+        let limits = [MAX_EVENTS, MAX_BYTES].map(|bound| bound.to_string());
         let mut words = vec!["EVAL", &open, "3", HASH, STREAM, "td:_tidings.deployment"];
-        words.extend(["1", "0", "", "", "", "live", &history[0], CHANNEL, "td:_tidings.topics:c"]);
-        words.extend([TOPIC, "cost", "3600000", "", "", &history[1]]);
+        words.extend(["1", "0", "", "", "", mode, &limits[0], CHANNEL, "td:_tidings.topics:c"]);
+        words.extend([TOPIC, "cost", "3600000", "", "", &limits[1], NO_AGE]);
         let words: Vec<&[u8]> = words.into_iter().map(str::as_bytes).collect();
         let said = self.call(&words)?;
         let epoch: u64 = said.parse().map_err(|_| format!("{said:?} is no epoch"))?;
-        let publish = script(&["publish.lua"])?;
+        let store = format!("publish_{mode}.lua");
+        let publish = script(&["publish_begin.lua", &store, "publish_end.lua"])?;
         let sha = self.call(&[b"SCRIPT", b"LOAD", publish.as_bytes()])?;
-        let numbers = [epoch, 1, count as u64, HISTORY_EVENTS, HISTORY_BYTES];
+        let numbers = [epoch, 1, count as u64, MAX_EVENTS, MAX_BYTES];
         let numbers = numbers.map(u64::to_le_bytes);
         let mut bytes = Vec::new();
         for _ in 0..PIPELINE / count {
             // What a broker puts before the events, and before each.
-            let mut body = vec![b'x'; 60];
-            for _ in 0..count {
-                body.extend([15 << 3 | 2, 0xC0, 1]);
-                body.extend(self.event());
+            let head = vec![b'x'; 60];
+            let field = |event: Vec<u8>| [&[15 << 3 | 2, 0xC0, 1], &event[..]].concat();
+            let events: Vec<_> = (0..count).map(|_| field(self.event())).collect();
+            let whole = [&head[..], &events.concat()].concat();
+            let mut words = vec![b"EVALSHA", sha.as_bytes(), b"2", HASH.as_bytes()];
+            words.extend([STREAM.as_bytes(), CHANNEL.as_bytes(), numbers.as_flattened()]);
+            if mode == "live" {
+                words.push(&whole);
+            } else {
+                words.extend([&head[..], b""]);
+                words.extend(events.iter().map(Vec::as_slice));
             }
-            bytes.extend(request(&[
-                b"EVALSHA",
-                sha.as_bytes(),
-                b"2",
-                HASH.as_bytes(),
-                STREAM.as_bytes(),
-                CHANNEL.as_bytes(),
-                numbers.as_flattened(),
-                &body,
-            ]));
+            bytes.extend(request(&words));
         }
         Ok(Pipeline { bytes, answers: PIPELINE / count })
     }

@@ -39,14 +39,21 @@ const FIRST_MAX: u64 = 1 << 53;
 #[error("not a batch of Tidings")]
 pub(super) struct Undecodable;
 
-/// Fields 4 to 15; the publish script puts 1 to 3 before them.
+/// A batch on its way to a publish script: fields 4 to 15, before which the script puts 1 to 3.
+#[derive(Debug)]
+pub(super) struct Body {
+    bytes: Vec<u8>,
+    /// Where each event ends, the first of these being where the first one begins.
+    bounds: Vec<usize>,
+}
+
 pub(super) fn body<'a>(
     origin: &str,
     deployment: &str,
     topic: &Topic,
     echo: &[u64],
     events: impl Iterator<Item = &'a Event> + Clone,
-) -> Vec<u8> {
+) -> Body {
     // A key and a length of each event and of each text, at most.
     const FRAMING: usize = 6;
     let events_bytes: usize = events.clone().map(|event| event.encoded().len() + FRAMING).sum();
@@ -58,12 +65,30 @@ pub(super) fn body<'a>(
         out.put_slice(value.as_bytes());
     }
     encoding::fixed64::encode_packed(7, echo, &mut out);
+    let mut bounds = vec![out.len()];
     for event in events {
         encoding::encode_key(15, WireType::LengthDelimited, &mut out);
         encoding::encode_varint(event.encoded().len() as u64, &mut out);
         out.put_slice(event.encoded());
+        bounds.push(out.len());
     }
-    out
+    Body { bytes: out, bounds }
+}
+
+impl Body {
+    pub(super) fn whole(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What stands before the events.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.bytes[..self.bounds[0]]
+    }
+
+    /// Each event as a field, key and length included.
+    pub(super) fn events(&self) -> impl Iterator<Item = &[u8]> {
+        self.bounds.windows(2).map(|bounds| &self.bytes[bounds[0]..bounds[1]])
+    }
 }
 
 /// Reads what came on a topic's channel.
@@ -207,7 +232,12 @@ mod tests {
             encoding::encode_key(field, WireType::SixtyFourBit, &mut payload);
             payload.put_u64_le(value);
         }
-        payload.put_slice(&body("b1", "d1", &topic(), &[1, u64::MAX], events.iter()));
+        let body = body("b1", "d1", &topic(), &[1, u64::MAX], events.iter());
+        assert_eq!(
+            [body.head(), &body.events().collect::<Vec<_>>().concat()].concat(),
+            body.whole()
+        );
+        payload.put_slice(body.whole());
         payload.freeze()
     }
 
@@ -220,7 +250,8 @@ mod tests {
         assert_eq!((&heard.deployment[..], &heard.echo[..]), (&b"d1"[..], &[1, u64::MAX][..]));
         assert_eq!(heard.events, [events[0].encoded().clone(), events[1].encoded().clone()]);
 
-        let kept = stored(9, 5, 77, body("b1", "d1", &topic(), &[], events.iter()).into());
+        let body = body("b1", "d1", &topic(), &[], events.iter());
+        let kept = stored(9, 5, 77, Bytes::copy_from_slice(body.whole()));
         assert_eq!(kept.expect("an entry").last(), crate::position::Position::new(9, 6));
 
         let proto = proto::redis::Batch::decode(payload.slice(MAGIC.len()..)).expect("the proto");

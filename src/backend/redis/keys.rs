@@ -3,11 +3,11 @@
 //!
 //! | name | kind | holds |
 //! |---|---|---|
-//! | `td:{<topic>}:m` | hash | `at` (six little-endian numbers of eight bytes: the epoch, the version of `mode`, `history` and `bytes`, the sequence of the last event, its time, bytes since the last trim, events of the largest entry of this life), `replid` (of the Redis that the epoch belongs to), `lives` (epoch:reached of the last four), `mode`, `history` (events to keep), `bytes` (of them, to keep) |
-//! | `td:{<topic>}:s` | stream | entry `<epoch>-<sequence of its first event>`: `t` publish time, `n` events, `e` an encoded `tidings.redis.v1.Batch` without its first three fields; `<epoch>-0` is a fence: `why`, `old`, `reached`, `t` |
+//! | `td:{<topic>}:m` | hash | `at` (six little-endian numbers of eight bytes: the epoch, the version of `mode` and the limits, the sequence of the last event, its time, bytes since the last trim or, of a durable topic, of all its events, events of the largest entry of this life), `replid` (of the Redis that the epoch belongs to), `lives` (epoch:reached of the last four), `mode` (`live` or `durable`), and the limits `max_events`, `max_bytes` and `max_age` (in milliseconds), 2^53 - 1 where one is not set |
+//! | `td:{<topic>}:s` | stream | entry `<epoch>-<sequence of its first event>`: `t` publish time, `n` events, `b` (durable topics, one event in each entry) the bytes of all events before it, `e` an encoded `tidings.redis.v1.Batch` without its first three fields; `<epoch>-0` is a fence: `why`, `old`, `reached`, `t`, `b` |
 //! | `td:{<topic>}:c` | channel | one [`MAGIC`] and `Batch` per publish |
 //! | `td:_tidings.deployment` | hash | `id` of the deployment, `births`: rises by one with each life of a topic that is begun |
-//! | `td:_tidings.topics` | sorted set | topics by the second in which they will be forgotten |
+//! | `td:_tidings.topics` | sorted set | topics by the second in which they will be forgotten; durable ones by `+inf` |
 //! | `td:_tidings.topics:c` | channel | `<deployment> <topic> <epoch> <why>` when a life of a topic begins |
 //! | `td:_tidings.probe.<broker>:c` | channel | each broker's word to itself |
 //!

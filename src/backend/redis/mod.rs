@@ -35,16 +35,16 @@ use self::{
     listener::{Attach, Listener, REQUESTS_MAX, Request},
     publisher::Publisher,
     reach::Reach,
-    scripts::{History, Opening, Publishing},
+    scripts::{Opening, Publishing},
     session::{Session, command},
 };
 use super::{
-    Appended, Attachment, Backend, BackendError, Description, Feed, Page, TopicSettings,
-    async_trait, feed,
+    Appended, Attachment, Backend, BackendError, Description, Durability, Feed, Keeping, Mode,
+    Page, TopicSettings, async_trait, feed,
 };
 use crate::{
     event::{Defaults, Event, admit},
-    limits::{BACKEND_DEADLINE, HISTORY_BYTES},
+    limits::BACKEND_DEADLINE,
     position::{Position, Start},
     proto,
     topic::Topic,
@@ -291,26 +291,46 @@ async fn examine(link: &Link, address: &str) -> Result<Description, OpenError> {
         "{name} {version} at {address}; live topics keep their last events for outages, and are \
          forgotten after an idle hour"
     );
-    Ok(Description { kind: "redis", summary, warnings })
+    Ok(Description { kind: "redis", summary, durability: Durability::Memory, warnings })
 }
 
 /// Runs the real scripts on a topic of the broker's own, so that a missing permission or command
 /// shows now and not half way through a publish.
 async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, CallError)> {
+    for mode in [Mode::Live, Mode::Durable] {
+        try_scripts_of(link, broker_id, Keeping::of(mode)).await?;
+    }
+    Ok(())
+}
+
+async fn try_scripts_of(
+    link: &Link,
+    broker_id: &str,
+    keeping: Keeping,
+) -> Result<(), (&'static str, CallError)> {
     let name = format!("_tidings.probe.{broker_id}");
     let topic: Topic = name.parse().expect("a broker's id is a token");
     let defaults =
         Defaults { source: "/tidings", event_type: None, now: std::time::SystemTime::now() };
     let event = admit(proto::Event::default(), &defaults).expect("an empty event is admitted");
-    let history = History { events: 1, bytes: HISTORY_BYTES };
-    let by = Opening { create: true, history, idle_ms: 60_000, ..Default::default() };
+    let by = Opening {
+        create: true,
+        floor: 0,
+        distrusted: None,
+        claim: None,
+        keeping,
+        idle_ms: 60_000,
+        deployment: "",
+        renamed: "",
+        replid: "",
+    };
     let opened = link.open(&topic, &by).await.map_err(|error| ("open a topic", error))?;
     let last = opened.last.expect("created");
     let body = batch::body(broker_id, "", &topic, &[], [&event, &event].into_iter());
     let publishing = Publishing {
         epoch: last.epoch,
         version: opened.version,
-        history,
+        keeping,
         count: 2,
         body: &body,
         bridge_channel: "",
@@ -327,13 +347,15 @@ async fn try_scripts(link: &Link, broker_id: &str) -> Result<(), (&'static str, 
     }
     link.seek(&topic, Start::Earliest).await.map_err(|error| ("seek in a topic", error))?;
     link.refresh(&topic, 60_000).await.map_err(|error| ("refresh a topic", error))?;
+    let configured = link.configure(&topic, opened.version, Keeping::of(Mode::Durable)).await;
+    configured.map_err(|error| ("configure a topic", error))?;
     let (hash, stream) = (keys::hash(&topic), keys::stream(&topic));
     let _: u64 = link
         .call(&command(&["DEL", &hash, &stream]))
         .await
         .map_err(|error| ("delete a topic", error))?;
     let index = |error| ("write the index of topics", error);
-    link.enlist(&topic, Duration::ZERO).await.map_err(index)?;
+    link.enlist(&topic, Some(Duration::ZERO)).await.map_err(index)?;
     link.forget_topics().await.map_err(index)?;
     let _: u64 =
         link.call(&command(&["ZREM", keys::INDEX, topic.as_str()])).await.map_err(index)?;

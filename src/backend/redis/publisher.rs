@@ -21,11 +21,11 @@ use super::{
     batch, bridge,
     connection::{CallError, Link, OTHER_REPLID, OUT_OF_ORDER},
     listener::Request,
-    scripts::{History, Opened, Opening, Published, Publishing},
+    scripts::{Opened, Opening, Published, Publishing},
     session::{Known, OpenTopic, Session},
 };
 use crate::{
-    backend::{Appended, BackendError, BridgeMode, TopicSettings},
+    backend::{Appended, BackendError, BridgeMode, Durability, Mode, TopicSettings},
     event::Event,
     limits::{
         COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_QUEUE_BYTES_MAX, COMMIT_QUEUES_BYTES_MAX,
@@ -134,9 +134,9 @@ impl Publisher {
                 let offset = before;
                 before += append.events.len() as u64;
                 // Whoever asked may be gone.
-                let _ = append.answer.send(stored.clone().map(|(epoch, published)| Appended {
-                    first: Position::new(epoch, published.first + offset),
-                    publish_time_us: published.publish_time_us,
+                let _ = append.answer.send(stored.clone().map(|stored| Appended {
+                    first: Position::new(stored.first.epoch, stored.first.sequence + offset),
+                    ..stored
                 }));
             }
         }
@@ -181,7 +181,7 @@ impl Publisher {
         topic: &Topic,
         settings: &TopicSettings,
         events: &[&Event],
-    ) -> Result<(u64, Published), BackendError> {
+    ) -> Result<Appended, BackendError> {
         let known = self.session.known(topic);
         for _ in 0..OPENINGS_MAX {
             let link = self.session.commands()?;
@@ -210,7 +210,15 @@ impl Publisher {
             let mut known = known.lock();
             known.acked = Some((link.generation, last));
             known.learn(last);
-            return Ok((opened.epoch, published));
+            return Ok(Appended {
+                first: place,
+                publish_time_us: published.publish_time_us,
+                durability: match opened.keeping.mode {
+                    Mode::Live => Durability::Live,
+                    // That Redis writes it down as well nobody has waited for.
+                    Mode::Durable => Durability::Memory,
+                },
+            });
         }
         Err(BackendError::Unavailable { cause: format!("{topic} changes faster than it opens") })
     }
@@ -234,26 +242,34 @@ impl Publisher {
         settings: &TopicSettings,
         known: &Mutex<Known>,
     ) -> Result<OpenTopic, BackendError> {
-        let open = known.lock().opened.clone();
-        if let Some(open) = open.filter(|open| open.generation == link.generation) {
-            return Ok(open);
+        let is_as_wanted = |open: &OpenTopic, configured| {
+            let wanted = open.keeping.after(settings.keeping);
+            wanted == open.keeping || configured == Some(wanted)
+        };
+        {
+            let known = known.lock();
+            let open = known.opened.as_ref();
+            let open = open.filter(|open| open.generation == link.generation);
+            if let Some(open) = open.filter(|open| is_as_wanted(open, known.configured)) {
+                return Ok(open.clone());
+            }
         }
         let mut opened = self.open(link, topic, settings, known, false).await?;
         if opened.last.is_none() {
             // In the index first: who follows a pattern must never miss a topic that exists.
-            link.enlist(topic, settings.idle).await.map_err(BackendError::from)?;
+            let idle = (settings.keeping.mode == Mode::Live).then_some(settings.idle);
+            link.enlist(topic, idle).await.map_err(BackendError::from)?;
             opened = self.open(link, topic, settings, known, true).await?;
         }
         let Some(last) = opened.last else {
             return Err(BackendError::Unavailable { cause: format!("{topic} does not open") });
         };
-        let default = History::from(&TopicSettings::default());
-        let wanted = History::from(settings);
+        let wanted = opened.keeping.after(settings.keeping);
         // Said once: where brokers disagree, the one that came last prevails and nobody fights.
-        if wanted != opened.history
-            && wanted != default
-            && known.lock().configured.replace(wanted) != Some(wanted)
-        {
+        if wanted != opened.keeping && known.lock().configured.replace(wanted) != Some(wanted) {
+            if wanted.mode == Mode::Durable {
+                link.enlist(topic, None).await.map_err(BackendError::from)?;
+            }
             link.configure(topic, opened.version, wanted).await.map_err(BackendError::from)?;
             opened = self.open(link, topic, settings, known, false).await?;
         }
@@ -261,7 +277,7 @@ impl Publisher {
             generation: link.generation,
             epoch: last.epoch,
             version: opened.version,
-            history: opened.history,
+            keeping: opened.keeping,
         };
         known.lock().opened = Some(open.clone());
         Ok(open)
@@ -303,7 +319,7 @@ impl Publisher {
         let publishing = Publishing {
             epoch: opened.epoch,
             version: opened.version,
-            history: opened.history,
+            keeping: opened.keeping,
             count: events.len(),
             body: &body,
             bridge_channel: &self.session.bridge_channel(topic, settings).unwrap_or_default(),
@@ -360,7 +376,7 @@ impl Session {
                 floor: known.floor,
                 distrusted: known.distrusted,
                 claim: known.claim.filter(|_| self.rules.compare_epochs),
-                history: settings.into(),
+                keeping: settings.keeping,
                 idle_ms: settings.idle.as_millis() as u64,
                 deployment: &deployment,
                 renamed: &renamed,

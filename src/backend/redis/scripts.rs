@@ -7,12 +7,12 @@ use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::{
-    batch,
+    batch::{self, Body},
     connection::{CallError, Link, bytes_of},
     keys,
 };
 use crate::{
-    backend::{Entry, Page, TopicSettings},
+    backend::{Entry, Keeping, Mode, Page, Retention},
     limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
     position::{Position, Start},
     topic::Topic,
@@ -29,7 +29,10 @@ macro_rules! script {
 const ENTRY_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
 static OPEN: LazyLock<Script> = script!("whole.lua", "at.lua", "open.lua");
-static PUBLISH: LazyLock<Script> = script!("publish.lua");
+static PUBLISH_LIVE: LazyLock<Script> =
+    script!("publish_begin.lua", "publish_live.lua", "publish_end.lua");
+static PUBLISH_DURABLE: LazyLock<Script> =
+    script!("publish_begin.lua", "publish_durable.lua", "publish_end.lua");
 static READ: LazyLock<Script> = script!("whole.lua", "at.lua", "read.lua");
 static SEEK: LazyLock<Script> = script!("whole.lua", "at.lua", "seek.lua");
 static REFRESH: LazyLock<Script> = script!("refresh.lua");
@@ -45,22 +48,18 @@ struct Script {
     sha: String,
 }
 
-/// How much a live topic keeps: of both the smaller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct History {
-    pub(super) events: u64,
-    pub(super) bytes: u64,
-}
+/// Stands in Redis for a limit that is not set.
+const NO_LIMIT: u64 = (1 << 53) - 1;
 
 /// What a broker knows of a topic when it opens it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Opening<'a> {
     pub(super) create: bool,
     pub(super) floor: u64,
     pub(super) distrusted: Option<u64>,
     pub(super) claim: Option<Position>,
     /// Of a topic that is created.
-    pub(super) history: History,
+    pub(super) keeping: Keeping,
     pub(super) idle_ms: u64,
     /// This broker's idea of the deployment's id.
     pub(super) deployment: &'a str,
@@ -76,7 +75,7 @@ pub(super) struct Opened {
     /// The topic's last position; none where there is no such topic.
     pub(super) last: Option<Position>,
     pub(super) replid: String,
-    pub(super) history: History,
+    pub(super) keeping: Keeping,
     /// Of how it is kept.
     pub(super) version: u64,
     pub(super) deployment: String,
@@ -97,9 +96,9 @@ pub(super) struct Published {
 pub(super) struct Publishing<'a> {
     pub(super) epoch: u64,
     pub(super) version: u64,
-    pub(super) history: History,
+    pub(super) keeping: Keeping,
     pub(super) count: usize,
-    pub(super) body: &'a [u8],
+    pub(super) body: &'a Body,
     pub(super) bridge_channel: &'a str,
     pub(super) bridge_messages: &'a [Bytes],
 }
@@ -138,7 +137,9 @@ impl Link {
     pub(super) async fn open(&self, topic: &Topic, by: &Opening<'_>) -> Result<Opened, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic), keys::DEPLOYMENT.into()];
         let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
-        type Answer = (String, String, u64, String, String, u64, String, String, String);
+        type Kept = (String, String, String, String);
+        type Answer = (String, String, u64, Kept, u64, String, String, String);
+        let [max_events, max_bytes, max_age] = limits(&by.keeping.retention);
         let answer: Answer = OPEN
             .run(self, &keys, |cmd| {
                 cmd.arg(u8::from(by.create))
@@ -146,8 +147,8 @@ impl Link {
                     .arg(text(by.distrusted))
                     .arg(text(by.claim.map(|claim| claim.epoch)))
                     .arg(text(by.claim.map(|claim| claim.sequence)))
-                    .arg("live")
-                    .arg(by.history.events)
+                    .arg(by.keeping.mode.name())
+                    .arg(max_events)
                     .arg(keys::channel(topic))
                     .arg(keys::INDEX_CHANNEL)
                     .arg(topic.as_str())
@@ -155,10 +156,11 @@ impl Link {
                     .arg(by.idle_ms)
                     .arg(by.renamed)
                     .arg(by.replid)
-                    .arg(by.history.bytes);
+                    .arg(max_bytes)
+                    .arg(max_age);
             })
             .await?;
-        let (epoch, replid, last, events, bytes, version, deployment, births, why) = answer;
+        let (epoch, replid, last, kept, version, deployment, births, why) = answer;
         let last = match epoch.as_str() {
             "" => None,
             epoch => Some(Position::new(number(epoch)?, last)),
@@ -166,10 +168,7 @@ impl Link {
         Ok(Opened {
             last,
             replid,
-            history: History {
-                events: events.parse().unwrap_or(by.history.events),
-                bytes: bytes.parse().unwrap_or(by.history.bytes),
-            },
+            keeping: keeping(&kept).unwrap_or(by.keeping),
             version,
             deployment,
             births,
@@ -184,17 +183,34 @@ impl Link {
         what: &Publishing<'_>,
     ) -> Result<Option<Published>, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic)];
-        let History { events, bytes } = what.history;
+        let [events, bytes, _] = limits(&what.keeping.retention);
         let numbers = [what.epoch, what.version, what.count as u64, events, bytes];
         let numbers = numbers.map(u64::to_le_bytes);
-        let answer: Option<Vec<u8>> = PUBLISH
+        let script = match what.keeping.mode {
+            Mode::Live => &PUBLISH_LIVE,
+            Mode::Durable => &PUBLISH_DURABLE,
+        };
+        let answer: Option<Vec<u8>> = script
             .run(self, &keys, |cmd| {
-                cmd.arg(keys::channel(topic)).arg(numbers.as_flattened()).arg(what.body);
-                if !what.bridge_messages.is_empty() {
-                    cmd.arg(what.bridge_channel);
-                    for message in what.bridge_messages {
-                        cmd.arg(&message[..]);
+                cmd.arg(keys::channel(topic)).arg(numbers.as_flattened());
+                match what.keeping.mode {
+                    Mode::Live => {
+                        cmd.arg(what.body.whole());
                     }
+                    Mode::Durable => {
+                        cmd.arg(what.body.head());
+                    }
+                }
+                if what.keeping.mode == Mode::Durable || !what.bridge_messages.is_empty() {
+                    cmd.arg(what.bridge_channel);
+                }
+                if what.keeping.mode == Mode::Durable {
+                    for event in what.body.events() {
+                        cmd.arg(event);
+                    }
+                }
+                for message in what.bridge_messages {
+                    cmd.arg(&message[..]);
                 }
             })
             .await?;
@@ -248,12 +264,17 @@ impl Link {
             .await
     }
 
-    /// Writes the topic into the index, to be forgotten after this time without use.
-    pub(super) async fn enlist(&self, topic: &Topic, idle: Duration) -> Result<(), CallError> {
-        let keep_seconds = idle.as_secs() + ENLISTED_LONGER.as_secs();
+    /// Writes the topic into the index, to be forgotten after this time without use, or never.
+    pub(super) async fn enlist(
+        &self,
+        topic: &Topic,
+        idle: Option<Duration>,
+    ) -> Result<(), CallError> {
+        let seconds = |idle: Duration| (idle + ENLISTED_LONGER).as_secs().to_string();
+        let keep_seconds = idle.map(seconds).unwrap_or_default();
         ENLIST
             .run(self, &[keys::INDEX.into()], |cmd| {
-                cmd.arg(topic.as_str()).arg(keep_seconds);
+                cmd.arg(topic.as_str()).arg(&keep_seconds);
             })
             .await
     }
@@ -263,25 +284,40 @@ impl Link {
         FORGET.run(self, &[keys::INDEX.into()], |_| ()).await
     }
 
+    /// False where the topic's settings are not of this version, or it cannot be kept so.
     pub(super) async fn configure(
         &self,
         topic: &Topic,
         version: u64,
-        history: History,
-    ) -> Result<(), CallError> {
-        let keys = [keys::hash(topic)];
+        keeping: Keeping,
+    ) -> Result<bool, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        let limits = limits(&keeping.retention);
         CONFIGURE
             .run(self, &keys, |cmd| {
-                cmd.arg(version).arg(history.events).arg(history.bytes);
+                cmd.arg(version).arg(keeping.mode.name()).arg(&limits);
             })
             .await
     }
 }
 
-impl From<&TopicSettings> for History {
-    fn from(settings: &TopicSettings) -> History {
-        History { events: settings.history_events, bytes: settings.history_bytes }
-    }
+/// As Redis holds them: events, bytes, milliseconds.
+fn limits(retention: &Retention) -> [u64; 3] {
+    let age_ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(NO_LIMIT);
+    let limits = [retention.max_events, retention.max_bytes, retention.max_age.map(age_ms)];
+    limits.map(|limit| limit.unwrap_or(NO_LIMIT).min(NO_LIMIT))
+}
+
+/// None for what no broker wrote.
+fn keeping((mode, events, bytes, age): &(String, String, String, String)) -> Option<Keeping> {
+    let mode = [Mode::Live, Mode::Durable].into_iter().find(|known| known.name() == mode)?;
+    let limit = |text: &str| text.parse().ok().map(|limit| Some(limit).filter(|l| *l != NO_LIMIT));
+    let retention = Retention {
+        max_events: limit(events)?,
+        max_bytes: limit(bytes)?,
+        max_age: limit(age)?.map(Duration::from_millis),
+    };
+    Some(Keeping { mode, retention })
 }
 
 fn number(text: &str) -> Result<u64, CallError> {

@@ -26,10 +26,9 @@ use super::{
     Rules,
     connection::{Address, CallError, Link, info_field},
     keys,
-    scripts::History,
 };
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, Keeping},
     limits::{BACKEND_DEADLINE, TOPIC_IDLE},
     position::Position,
     topic::Topic,
@@ -85,8 +84,8 @@ pub(super) struct Known {
     pub(super) opened: Option<OpenTopic>,
     /// The last position that a publish was answered with, over which connection.
     pub(super) acked: Option<(u64, Position)>,
-    /// The history that this broker set, where it has.
-    pub(super) configured: Option<History>,
+    /// How this broker said that it is kept, where it has.
+    pub(super) configured: Option<Keeping>,
     pub(super) used: Instant,
     /// After how long without use Redis forgets the topic.
     pub(super) idle: Duration,
@@ -99,7 +98,7 @@ pub(super) struct OpenTopic {
     pub(super) generation: u64,
     pub(super) epoch: u64,
     pub(super) version: u64,
-    pub(super) history: History,
+    pub(super) keeping: Keeping,
 }
 
 /// The same Redis under another replication id.
@@ -249,7 +248,7 @@ impl Session {
         idle: Duration,
     ) -> Result<(), CallError> {
         if link.refresh(topic, idle.as_millis() as u64).await? {
-            link.enlist(topic, idle).await?;
+            link.enlist(topic, Some(idle)).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tidings::{
-    backend::{Backend, Feed, TopicSettings, memory::Memory, redis::Redis},
+    backend::{Backend, Feed, memory::Memory, redis::Redis},
     broker::{Broker, BrokerOptions, Publish, PublishError, Published},
     catalog::Catalog,
     proto::{self, subscribe_response::Control},
@@ -11,16 +11,15 @@ use tidings::{
     topic::Topic,
 };
 
-use super::backend::config;
+use super::{backend::config, settings::keeping_events};
 
 pub fn topic(name: &str) -> Topic {
     name.parse().expect("a topic")
 }
 
 /// Keeps so many events of each topic.
-pub fn keeping(history_events: u64) -> Catalog {
-    let settings = TopicSettings { history_events, ..TopicSettings::default() };
-    Catalog::new(Vec::new(), "", settings).expect("no rules")
+pub fn keeping(max_events: u64) -> Catalog {
+    Catalog::new(Vec::new(), "", keeping_events(max_events)).expect("no rules")
 }
 
 pub fn options() -> BrokerOptions {

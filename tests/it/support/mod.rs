@@ -15,6 +15,7 @@ pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod served;
+pub(crate) mod settings;
 pub(crate) mod trial;
 
 use std::{

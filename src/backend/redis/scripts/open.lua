@@ -6,15 +6,15 @@
 --       2 floor: the highest epoch this broker knows, '0' none
 --       3 distrusted: an epoch in which a rollback was proven, '' none
 --       4, 5 claim: an epoch and the last sequence in it that Redis told this broker, '' none
---       6, 7, 15 mode and history, in events and bytes, of a topic that is created
+--       6, 7, 15, 16 mode, and events, bytes and milliseconds to keep, of a topic that is created
 --       8 channel of the topic   9 channel of the index   10 topic
 --       11 this broker's idea of the deployment's id
 --       12 milliseconds after which an idle live topic is forgotten
 --       13, 14 a replication id that was seen to turn into another with nothing lost, '' none, and
 --       that other
--- Returns: epoch ('' where there is no topic), replication id, last sequence, history in events and
---          bytes, version of the settings, deployment's id, lives begun in the deployment, why a life
---          was begun;
+-- Returns: epoch ('' where there is no topic), replication id, last sequence, { mode, events, bytes
+--          and milliseconds to keep }, version of the settings, deployment's id, lives begun in the
+--          deployment, why a life was begun;
 --          MODE where the topic is kept in a way that we know nothing of
 local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then
@@ -22,15 +22,16 @@ if not string.find(info, 'role:master', 1, true) then
 end
 -- It is read here and not handed in: what a broker read a moment ago may be stale.
 local id = string.match(info, 'master_replid:(%w+)')
-local field, replid, mode, history, bytes = unpack(redis.call('HMGET', KEYS[1], 'at', 'replid', 'mode',
-  'history', 'bytes'))
-if mode and mode ~= ARGV[6] then
+local field, replid, mode, events, bytes, age = unpack(redis.call('HMGET', KEYS[1], 'at', 'replid',
+  'mode', 'max_events', 'max_bytes', 'max_age'))
+if mode and mode ~= 'live' and mode ~= 'durable' then
   return redis.error_reply('MODE the topic is kept in a way that this broker does not know')
 end
 local at = where(field)
-local present, version, reached, clock = '0', 1, 0, 0
-if at then present, version, reached, clock = string.format('%d', at[1]), at[2], at[3], at[4] end
-history, bytes = whole(history) and history or ARGV[7], whole(bytes) and bytes or ARGV[15]
+local present, version, reached, clock, grown = '0', 1, 0, 0, 0
+if at then present, version, reached, clock, grown = string.format('%d', at[1]), unpack(at, 2, 5) end
+events, bytes = whole(events) and events or ARGV[7], whole(bytes) and bytes or ARGV[15]
+age = whole(age) and age or ARGV[16]
 local deployment, births = unpack(redis.call('HMGET', KEYS[3], 'id', 'births'))
 if deployment and #deployment > 127 then
   return redis.error_reply('DAMAGED the id of the deployment is none of ours')
@@ -39,7 +40,7 @@ births = whole(births) and births
 local why
 if not field then
   if ARGV[1] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
-    return { '', id, 0, '', '', 0, deployment or '', births or '', '' }
+    return { '', id, 0, { '', '', '', '' }, 0, deployment or '', births or '', '' }
   end
   why = 'created'
 elseif not (at and mode) then
@@ -56,7 +57,7 @@ elseif replid ~= id then
   end
 end
 if not why then
-  return { present, id, reached, history, bytes, version, deployment or '', births or '', '' }
+  return { present, id, reached, { mode, events, bytes, age }, version, deployment or '', births or '', '' }
 end
 
 local t = redis.call('TIME')
@@ -97,13 +98,24 @@ local lives = redis.call('HGET', KEYS[1], 'lives') or ''
 if old ~= '0' then lives = old .. ':' .. last .. ' ' .. lives end
 lives = string.match(lives, '^%S+ %S+ %S+ %S+') or lives
 
+mode = mode or ARGV[6]
+if not at then
+  -- How many bytes there were the newest entry knows.
+  local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+  for i = 1, newest and #newest[2] or 0, 2 do
+    if newest[2][i] == 'b' then grown = whole(newest[2][i + 1]) or 0 end
+  end
+end
+-- Of a live topic they count from the last trim, and begin anew.
+if mode == 'live' then grown = 0 end
+
 local es = string.format('%d', epoch)
 clock = math.max(us, clock)
 redis.call('XADD', KEYS[2], es .. '-0', 'why', why, 'old', old, 'reached', last,
-  't', string.format('%d', clock))
-redis.call('HSET', KEYS[1], 'at', struct.pack(AT, epoch, version, 0, clock, 0, 0), 'replid', id,
-  'lives', lives, 'mode', ARGV[6], 'history', history, 'bytes', bytes)
-if ARGV[6] == 'live' then
+  't', string.format('%d', clock), 'b', string.format('%d', grown))
+redis.call('HSET', KEYS[1], 'at', struct.pack(AT, epoch, version, 0, clock, grown, 0), 'replid', id,
+  'lives', lives, 'mode', mode, 'max_events', events, 'max_bytes', bytes, 'max_age', age)
+if mode == 'live' then
   redis.call('PEXPIRE', KEYS[1], ARGV[12])
   redis.call('PEXPIRE', KEYS[2], ARGV[12])
 end
@@ -119,4 +131,4 @@ births = string.format('%.0f', redis.call('HINCRBY', KEYS[3], 'births', 1))
 redis.call('PUBLISH', ARGV[8], '\245\84\68\1\9' .. struct.pack('<I8', 0) .. '\17' .. struct.pack('<I8', us)
   .. '\25' .. struct.pack('<I8', epoch) .. '\42' .. string.char(#deployment) .. deployment)
 redis.call('PUBLISH', ARGV[9], deployment .. ' ' .. ARGV[10] .. ' ' .. es .. ' ' .. why)
-return { es, id, 0, history, bytes, version, deployment, births, why }
+return { es, id, 0, { mode, events, bytes, age }, version, deployment, births, why }
