@@ -6,7 +6,8 @@
 //! theirs: `B`, `C` and `U` of a review, `F` flaws of the first protocol.
 
 use std::{
-    fs,
+    collections::HashSet,
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -425,7 +426,11 @@ fn copy(tree: &Path) -> Result<(), String> {
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .output()
         .map_err(|error| format!("git: {error}"))?;
-    for name in String::from_utf8_lossy(&list.stdout).split('\0').filter(|name| !name.is_empty()) {
+    let list = String::from_utf8_lossy(&list.stdout);
+    let names: HashSet<&Path> =
+        list.split('\0').filter(|name| !name.is_empty()).map(Path::new).collect();
+    forget_others(tree, tree, &names).map_err(|error| format!("{}: {error}", tree.display()))?;
+    for name in names {
         let (from, to) = (root().join(name), tree.join(name));
         let Ok(content) = fs::read(&from) else { continue };
         // What has not changed keeps its time: cargo builds little again.
@@ -436,6 +441,25 @@ fn copy(tree: &Path) -> Result<(), String> {
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&to, content))
             .map_err(|error| format!("{}: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+/// A module that has moved must not stand there twice.
+fn forget_others(tree: &Path, folder: &Path, names: &HashSet<&Path>) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(tree).expect("a path below the tree");
+        if path.is_dir() {
+            if name != Path::new("target") {
+                forget_others(tree, &path, names)?;
+            }
+        } else if !names.contains(name) {
+            fs::remove_file(&path)?;
+        }
     }
     Ok(())
 }

@@ -178,7 +178,7 @@ impl Redis {
         let mut bytes = Vec::new();
         for _ in 0..PIPELINE / count {
             // What a broker puts before the events, and before each.
-            let head = vec![b'x'; 60];
+            let head = [b'x'; 60];
             let field = |event: Vec<u8>| [&[15 << 3 | 2, 0xC0, 1], &event[..]].concat();
             let events: Vec<_> = (0..count).map(|_| field(self.event())).collect();
             let whole = [&head[..], &events.concat()].concat();
