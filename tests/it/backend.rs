@@ -19,6 +19,7 @@ use tidings::{
 };
 
 use crate::support::{
+    eventually,
     in_process::topic,
     redis::{Persistence, RedisServer},
     settings::{durable, durable_with, keeping_events},
@@ -291,6 +292,34 @@ pub async fn a_durable_topic_keeps_what_its_retention_says(make: impl AsyncFn() 
     assert!((600..=900).contains(&first.sequence), "kept from {first} on");
 }
 
+pub async fn a_durable_topic_drops_what_is_too_old_or_too_much(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let (aged, sized) = (topic("contract.durable.aged"), topic("contract.durable.sized"));
+    let none = Retention { max_events: None, max_bytes: None, max_age: None };
+    let age = durable_with(Retention { max_age: Some(Duration::from_secs(1)), ..none });
+    let one = events([0])[0].encoded().len() as u64;
+    let bytes = durable_with(Retention { max_bytes: Some(100 * one), ..none });
+    let (age, bytes) = (Arc::new(age), Arc::new(bytes));
+    for _ in 0..10 {
+        let ids = || events(std::iter::repeat_n(0, 500));
+        backend.append(&aged, &age, ids()).await.expect("stored");
+        backend.append(&sized, &bytes, ids()).await.expect("stored");
+    }
+    tokio::spawn(async move { while feed.recv().await.is_some() {} });
+    let first = async |topic| backend.seek(topic, Start::Earliest).await.expect("a place").sequence;
+    // On Redis the bytes of an event are those of a field.
+    for (topic, expected) in [(&aged, 5000..=5000), (&sized, 4900..=4910)] {
+        let trimmed = async || expected.contains(&first(topic).await);
+        eventually("trimmed", PATIENCE, trimmed).await;
+    }
+    // What came while it was trimmed has its place behind what was dropped.
+    let appended = backend.append(&aged, &age, events([1])).await.expect("stored");
+    let told = history(&backend, &aged, Position::new(appended.first.epoch, 0)).await;
+    let [Told::Gap(gap), Told::Batch(batch)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((gap.missed, gap.reason), (Some(5000), GapReason::Retention));
+    assert_eq!(batch.first, 5001);
+}
+
 pub async fn a_live_topic_becomes_durable_without_losing_its_place(make: impl AsyncFn() -> Opened) {
     let (backend, mut feed) = make().await;
     let orders = topic("contract.converted");
@@ -480,6 +509,7 @@ contract!([
     the_beginning_is_another_history,
     what_is_trimmed_is_a_gap_with_its_size,
     a_durable_topic_keeps_what_its_retention_says,
+    a_durable_topic_drops_what_is_too_old_or_too_much,
     a_live_topic_becomes_durable_without_losing_its_place,
     places_are_found_without_a_gap,
     topics_that_appear_are_told_to_who_watches,

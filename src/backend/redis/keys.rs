@@ -8,6 +8,7 @@
 //! | `td:{<topic>}:c` | channel | one [`MAGIC`] and `Batch` per publish |
 //! | `td:_tidings.deployment` | hash | `id` of the deployment, `births`: rises by one with each life of a topic that is begun |
 //! | `td:_tidings.topics` | sorted set | topics by the second in which they will be forgotten; durable ones by `+inf` |
+//! | `td:_tidings.trimmer` | string | the broker that trims durable topics; ends by itself |
 //! | `td:_tidings.topics:c` | channel | `<deployment> <topic> <epoch> <why>` when a life of a topic begins |
 //! | `td:_tidings.probe.<broker>:c` | channel | each broker's word to itself |
 //!
@@ -20,12 +21,14 @@ pub(super) const MAGIC: [u8; 4] = [0xF5, b'T', b'D', 1];
 
 pub(super) const DEPLOYMENT: &str = "td:_tidings.deployment";
 pub(super) const INDEX: &str = "td:_tidings.topics";
+pub(super) const TRIMMER: &str = "td:_tidings.trimmer";
 pub(super) const INDEX_CHANNEL: &str = "td:_tidings.topics:c";
 
 /// What Redis calls the kind of value that we keep under a key of ours.
 pub(super) fn kind(key: &str) -> &'static str {
     match key {
         INDEX => "zset",
+        TRIMMER => "string",
         key if key.ends_with(":s") => "stream",
         _ => "hash",
     }

@@ -2,7 +2,7 @@
 //!
 //! The layout is in `keys.rs`, what the scripts promise in their first lines. `session.rs` keeps
 //! the connection for commands and what is known of each topic; `publisher.rs` stores batches over
-//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed.
+//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed; `trimmer.rs` drops what durable topics need not keep.
 
 mod batch;
 mod bridge;
@@ -18,6 +18,7 @@ mod reach;
 mod scripts;
 mod session;
 mod sync;
+mod trimmer;
 
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
@@ -144,6 +145,7 @@ impl Redis {
         let mut commands = session.watch_commands();
         tasks.spawn(session.clone().keep_commands());
         tasks.spawn(session.clone().keep_topics());
+        tasks.spawn(session.clone().keep_trimmed());
         // Up before anyone asks, where it can be.
         let connected = commands.wait_for(|link| link.is_some());
         let _ = timeout(2 * BACKEND_DEADLINE, connected).await;
@@ -347,6 +349,7 @@ async fn try_scripts_of(
     }
     link.seek(&topic, Start::Earliest).await.map_err(|error| ("seek in a topic", error))?;
     link.refresh(&topic, 60_000).await.map_err(|error| ("refresh a topic", error))?;
+    link.trim(&topic).await.map_err(|error| ("trim a topic", error))?;
     let configured = link.configure(&topic, opened.version, Keeping::of(Mode::Durable)).await;
     configured.map_err(|error| ("configure a topic", error))?;
     let (hash, stream) = (keys::hash(&topic), keys::stream(&topic));
@@ -357,6 +360,7 @@ async fn try_scripts_of(
     let index = |error| ("write the index of topics", error);
     link.enlist(&topic, Some(Duration::ZERO)).await.map_err(index)?;
     link.forget_topics().await.map_err(index)?;
+    link.durable_topics(0, 1).await.map_err(index)?;
     let _: u64 =
         link.call(&command(&["ZREM", keys::INDEX, topic.as_str()])).await.map_err(index)?;
     Ok(())

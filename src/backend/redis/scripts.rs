@@ -39,6 +39,8 @@ static REFRESH: LazyLock<Script> = script!("refresh.lua");
 static CONFIGURE: LazyLock<Script> = script!("at.lua", "configure.lua");
 static ENLIST: LazyLock<Script> = script!("enlist.lua");
 static FORGET: LazyLock<Script> = script!("forget.lua");
+static TRIM: LazyLock<Script> = script!("whole.lua", "at.lua", "first.lua", "trim.lua");
+static LEASE: LazyLock<Script> = script!("lease.lua");
 
 /// The index keeps a topic a little longer than its keys live: what exists is always in it.
 const ENLISTED_LONGER: Duration = Duration::from_secs(60);
@@ -47,6 +49,9 @@ struct Script {
     source: &'static str,
     sha: String,
 }
+
+/// Entries that one call drops, about: Redis serves nobody else meanwhile.
+const TRIMMED_MAX: usize = 10_000;
 
 /// Stands in Redis for a limit that is not set.
 const NO_LIMIT: u64 = (1 << 53) - 1;
@@ -282,6 +287,42 @@ impl Link {
     /// Takes the topics out of the index of which the time is over.
     pub(super) async fn forget_topics(&self) -> Result<(), CallError> {
         FORGET.run(self, &[keys::INDEX.into()], |_| ()).await
+    }
+
+    /// Drops some of what a durable topic need not keep any more; how many entries that was.
+    pub(super) async fn trim(&self, topic: &Topic) -> Result<u64, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        TRIM.run(self, &keys, |cmd| {
+            cmd.arg(TRIMMED_MAX);
+        })
+        .await
+    }
+
+    /// Durable topics of the index, so many after so many.
+    pub(super) async fn durable_topics(
+        &self,
+        skip: usize,
+        count: usize,
+    ) -> Result<Vec<Topic>, CallError> {
+        let mut cmd = redis::cmd("ZRANGEBYSCORE");
+        cmd.arg(keys::INDEX).arg("+inf").arg("+inf").arg("LIMIT").arg(skip).arg(count);
+        let names: Vec<Vec<u8>> = self.call_on(keys::INDEX, &cmd).await?;
+        // What is no topic's name none of us wrote.
+        let topic = |name: Vec<u8>| String::from_utf8(name).ok()?.parse().ok();
+        Ok(names.into_iter().filter_map(topic).collect())
+    }
+
+    /// Whether this broker is the one that trims, from now on for so long.
+    pub(super) async fn hold_trimmer(
+        &self,
+        broker: &str,
+        lease: Duration,
+    ) -> Result<bool, CallError> {
+        LEASE
+            .run(self, &[keys::TRIMMER.into()], |cmd| {
+                cmd.arg(broker).arg(lease.as_millis() as u64);
+            })
+            .await
     }
 
     /// False where the topic's settings are not of this version, or it cannot be kept so.
