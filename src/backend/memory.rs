@@ -327,7 +327,8 @@ impl Line {
         let Some(max_age) = self.keeping.retention.max_age else { return };
         let oldest_us =
             now_us.saturating_sub(u64::try_from(max_age.as_micros()).unwrap_or(u64::MAX));
-        while let Some(batch) = self.kept.pop_front_if(|batch| batch.publish_time_us < oldest_us) {
+        let too_old = self.kept.partition_point(|batch| batch.publish_time_us < oldest_us);
+        for batch in self.kept.drain(..too_old) {
             self.kept_events -= batch.events.len() as u64;
             self.kept_bytes -= batch.bytes() as u64;
         }
