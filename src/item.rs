@@ -14,6 +14,7 @@ use prost::Message;
 
 use crate::{
     backend::{Batch, replay::Told},
+    compression::Compression,
     frame::{Frame, FrameWriter, put_event},
     lens::Lens,
     limits::{FRAME_BYTES_MAX, LENSES_KEPT_MAX},
@@ -68,6 +69,14 @@ struct Encoded {
     frame: Frame,
     /// Where in the message each event ends.
     ends: Vec<usize>,
+    compressed: OnceLock<Box<Compressed>>,
+}
+
+/// A frame in other forms, made when they are needed first.
+#[derive(Debug, Default)]
+struct Compressed {
+    gzip: OnceLock<Frame>,
+    zstd: OnceLock<Frame>,
 }
 
 /// Events on their way into an item.
@@ -109,7 +118,7 @@ impl Item {
             reached = events.reached;
             frames.push(events.stored.frame.clone());
         }
-        let stored = Encoded { frame: Frame::joined(&frames), ends };
+        let stored = Encoded::new(Frame::joined(&frames), ends);
         Arc::new(Item::Events(Events::new(reached, stored)))
     }
 
@@ -188,7 +197,7 @@ impl Events {
             View::Metadata => self.derived().metadata.get_or_init(|| self.rendered(view::metadata)),
         };
         if lens.filter.is_empty() && encoded.is_small() {
-            frames.push_back(encoded.frame.clone());
+            frames.push_back(encoded.shown(lens.compression));
             return true;
         }
         // Made with the lock held: whoever else looks through this lens waits for it.
@@ -202,7 +211,11 @@ impl Events {
             false => self.summaries().iter().map(|event| lens.filter.accepts(event)).collect(),
         };
         let last_is_told = wanted.last().is_some_and(|wanted| *wanted);
-        let shown = Shown { frames: encoded.selected(&wanted).into(), last_is_told };
+        let mut selected = encoded.selected(&wanted);
+        if let Some(compression) = lens.compression {
+            selected.iter_mut().for_each(|frame| *frame = compression.of(frame));
+        }
+        let shown = Shown { frames: selected.into(), last_is_told };
         frames.extend(shown.frames.iter().cloned());
         kept.push_front((lens.clone(), shown));
         kept.truncate(LENSES_KEPT_MAX);
@@ -227,7 +240,7 @@ impl Events {
             }
             writer.ends.push(writer.frame.message_len());
         }
-        Encoded { frame: writer.frame.finish(), ends: writer.ends }
+        Encoded::new(writer.frame.finish(), writer.ends)
     }
 }
 
@@ -238,11 +251,26 @@ impl Writer {
     }
 
     fn finish(self, reached: Option<Position>) -> Events {
-        Events::new(reached, Encoded { frame: self.frame.finish(), ends: self.ends })
+        Events::new(reached, Encoded::new(self.frame.finish(), self.ends))
     }
 }
 
 impl Encoded {
+    fn new(frame: Frame, ends: Vec<usize>) -> Encoded {
+        Encoded { frame, ends, compressed: OnceLock::new() }
+    }
+
+    /// All of it. Compressed by whoever needs it first; who needs it meanwhile waits.
+    fn shown(&self, compression: Option<Compression>) -> Frame {
+        let Some(compression) = compression else { return self.frame.clone() };
+        let compressed = self.compressed.get_or_init(Box::default);
+        let form = match compression {
+            Compression::Gzip => &compressed.gzip,
+            Compression::Zstd => &compressed.zstd,
+        };
+        form.get_or_init(|| compression.of(&self.frame)).clone()
+    }
+
     fn is_small(&self) -> bool {
         self.frame.message_len() <= FRAME_BYTES_MAX || self.ends.len() == 1
     }
@@ -295,7 +323,8 @@ mod tests {
     fn lens(keys: &[&str], view: View) -> Arc<Lens> {
         let keys = keys.iter().map(ToString::to_string).collect();
         let filter = proto::Filter { keys, ..Default::default() };
-        Arc::new(Lens { filter: Filter::try_from(filter).expect("a filter"), view })
+        let filter = Filter::try_from(filter).expect("a filter");
+        Arc::new(Lens { filter, view, compression: None })
     }
 
     fn sequences(frame: &Frame) -> Vec<u64> {

@@ -18,11 +18,15 @@ use http_body::{Body as HttpBody, Frame as BodyFrame};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Empty;
-use tonic::{Response, Status, body::Body};
+use tonic::{
+    Response, Status,
+    body::Body,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tracing::error;
 
 use super::status;
-use crate::{proto, subscription::Subscription};
+use crate::{compression::Compression, proto, subscription::Subscription};
 
 /// What tonic is told that the answer is.
 pub(super) type NoMessages = Empty<Result<proto::SubscribeResponse, Status>>;
@@ -40,11 +44,26 @@ struct Frames {
     ended: bool,
 }
 
+/// The first of what is `offered` that the client takes.
+pub(super) fn compression(metadata: &MetadataMap, offered: &[Compression]) -> Option<Compression> {
+    let accepts = |one: &Compression| {
+        let lists = metadata.get_all("grpc-accept-encoding").iter();
+        let mut names =
+            lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+        names.any(|name| name.trim() == one.name())
+    };
+    offered.iter().copied().find(accepts)
+}
+
 pub(super) fn answer(
     subscription: Subscription,
     deadline: Option<Instant>,
 ) -> Response<NoMessages> {
     let mut response = Response::new(tokio_stream::empty());
+    if let Some(compression) = subscription.compression() {
+        let name = MetadataValue::from_static(compression.name());
+        response.metadata_mut().insert("grpc-encoding", name);
+    }
     let frames = Frames {
         subscription: Box::new(subscription),
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),

@@ -39,6 +39,7 @@ use self::{
 };
 use crate::{
     backend::BackendError,
+    compression::Compression,
     event::timestamp_us,
     frame::Frame,
     hub::{BackendState, Doorbell, Hub, Member, Ringer, Rung, Watch},
@@ -190,9 +191,11 @@ impl Subscription {
             id: Uuid::now_v7(),
             has_patterns: !request.patterns().is_empty(),
             has_history: request.start.is_some() || !request.resume.is_empty(),
-            lens: hub
-                .lenses()
-                .shared(Lens { filter: std::mem::take(&mut request.filter), view: request.view }),
+            lens: hub.lenses().shared(Lens {
+                filter: std::mem::take(&mut request.filter),
+                view: request.view,
+                compression: request.compression,
+            }),
             request: Arc::new(Subscribe { resume: BTreeMap::new(), ..request }),
             heartbeat_interval,
             doorbell,
@@ -240,6 +243,11 @@ impl Subscription {
 
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// How its frames may be compressed.
+    pub fn compression(&self) -> Option<Compression> {
+        self.lens.compression
     }
 
     /// The next frame; none when the stream has ended. Cancel safe.
@@ -470,7 +478,10 @@ impl Subscription {
                 Next::Frame => {
                     let coming = followed.frames.front().expect("a frame was announced");
                     let more = bytes + coming.message_len();
-                    if bytes > 0 && more > FRAME_BYTES_GOOD {
+                    // What is compressed cannot be joined to another, and nothing is compressed
+                    // here: that would be for this subscriber alone.
+                    let alone = coming.is_compressed();
+                    if bytes > 0 && (more > FRAME_BYTES_GOOD || alone) {
                         break;
                     }
                     bytes = more;
@@ -484,6 +495,9 @@ impl Subscription {
                     if self.turn_left == 0 {
                         self.turns.rotate_left(1);
                         self.turn_left = TURN_BYTES;
+                    }
+                    if alone {
+                        break;
                     }
                 }
                 Next::Gap(gap) => {
