@@ -38,9 +38,10 @@ struct Opened(Arc<Mutex<Option<Frames>>>);
 /// The body: frames, and how the stream ended.
 #[derive(Debug)]
 struct Frames {
-    subscription: Box<Subscription>,
+    subscription: Subscription,
     /// tonic honours a client's deadline only until the answer begins.
     deadline: Option<Pin<Box<Sleep>>>,
+    begun: bool,
     ended: bool,
 }
 
@@ -65,8 +66,9 @@ pub(super) fn answer(
         response.metadata_mut().insert("grpc-encoding", name);
     }
     let frames = Frames {
-        subscription: Box::new(subscription),
+        subscription,
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
+        begun: false,
         ended: false,
     };
     response.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(frames)))));
@@ -113,6 +115,12 @@ impl HttpBody for Frames {
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
         if self.ended {
             return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            // The headers go out first. What a connection keeps for frames that wait to be written
+            // never shrinks, and where all clients come back at once two of each stream would wait.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.poll(cx).map(|next| {
             Some(Ok(match next {

@@ -178,6 +178,10 @@ impl Hub {
         &self.shared.lenses
     }
 
+    pub fn present(&self) -> BackendState {
+        *self.shared.state.borrow()
+    }
+
     pub fn state(&self) -> watch::Receiver<BackendState> {
         self.shared.state.subscribe()
     }
