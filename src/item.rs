@@ -17,7 +17,7 @@ use crate::{
     compression::Compression,
     frame::{Frame, FrameWriter, put_event},
     lens::Lens,
-    limits::{FRAME_BYTES_MAX, LENSES_KEPT_MAX},
+    limits::{FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX},
     position::{Gap, Position},
     proto,
     topic::Topic,
@@ -79,6 +79,15 @@ struct Compressed {
     zstd: OnceLock<Frame>,
 }
 
+/// Items that follow each other, and few of them: small batches that come together become one.
+#[derive(Debug, Default)]
+pub struct Items {
+    all: Vec<Item>,
+    /// Of one epoch, and each behind the one before: the next item.
+    batches: Vec<Batch>,
+    bytes: usize,
+}
+
 /// Events on their way into an item.
 struct Writer {
     frame: FrameWriter,
@@ -87,14 +96,15 @@ struct Writer {
 
 impl Item {
     /// What a page of history told, in the same form as what the hub tells.
-    pub fn of(topic: &Topic, told: Told) -> Vec<Arc<Item>> {
-        match told {
-            Told::Gap(gap) => vec![Arc::new(Item::Gap(gap))],
-            Told::Batch(batch) => {
-                let events = Events::of(topic, std::slice::from_ref(&batch));
-                events.into_iter().map(|events| Arc::new(Item::Events(events))).collect()
+    pub fn of(topic: &Topic, told: Vec<Told>) -> Vec<Item> {
+        let mut items = Items::default();
+        for told in told {
+            match told {
+                Told::Batch(batch) => items.stored(topic, batch),
+                Told::Gap(gap) => items.push(topic, Item::Gap(gap)),
             }
         }
+        items.end(topic)
     }
 
     /// What it counts for where bytes are bounded.
@@ -128,6 +138,35 @@ impl Item {
             Item::Events(events) => events.reached.is_some(),
             Item::Gap(_) => false,
         }
+    }
+}
+
+impl Items {
+    pub fn stored(&mut self, topic: &Topic, batch: Batch) {
+        let bytes = batch.bytes();
+        let fits = self.bytes + bytes <= FRAME_BYTES_GOOD
+            && self.batches.last().is_none_or(|last| last.epoch == batch.epoch);
+        if !fits {
+            self.finish_item(topic);
+        }
+        self.bytes += bytes;
+        self.batches.push(batch);
+    }
+
+    pub fn push(&mut self, topic: &Topic, item: Item) {
+        self.finish_item(topic);
+        self.all.push(item);
+    }
+
+    pub fn end(mut self, topic: &Topic) -> Vec<Item> {
+        self.finish_item(topic);
+        self.all
+    }
+
+    fn finish_item(&mut self, topic: &Topic) {
+        self.all.extend(Events::of(topic, &self.batches).into_iter().map(Item::Events));
+        self.batches.clear();
+        self.bytes = 0;
     }
 }
 
@@ -388,7 +427,8 @@ mod tests {
         let batches = [batch(1, &[1, 2]), batch(3, &[1])];
         let apart: Vec<_> = batches
             .iter()
-            .flat_map(|batch| Item::of(&topic(), Told::Batch(batch.clone())))
+            .flat_map(|batch| Item::of(&topic(), vec![Told::Batch(batch.clone())]))
+            .map(Arc::new)
             .collect();
         let merged = Item::merged(apart.iter());
         assert_eq!(merged.bytes(), apart.iter().map(|item| item.bytes()).sum::<usize>());

@@ -105,7 +105,7 @@ impl Followed {
             Progress::RolledBack => unreachable!("a bounded replay ends at its place"),
         }
         let topic = self.member.topic();
-        items.extend(told.into_iter().flat_map(|told| Item::of(topic, told)));
+        items.extend(Item::of(topic, told).into_iter().map(Arc::new));
     }
 
     pub(super) fn next(&mut self, lens: &Arc<Lens>, stop_at_end: bool) -> Next {
