@@ -19,6 +19,7 @@ use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, Threa
 use crate::{
     backend::{BridgeMode, Keeping, Mode, TopicSettings, redis::Redis},
     catalog::{Catalog, Rule},
+    compression::{Compression, UnknownCompression},
     grpc::web::{InvalidOrigin, WebOrigin},
     limits::{
         ATTRIBUTE_BYTES_MAX, DURABLE_LIMIT_MAX, EVENT_BYTES_MAX, HISTORY_EVENTS_MAX,
@@ -40,6 +41,8 @@ pub struct Config {
     pub channel_prefix: String,
     /// Which pages may speak gRPC-Web; none: nobody speaks it.
     pub web_origins: Vec<WebOrigin>,
+    /// How events are compressed for subscribers that take it, the best first; none: not at all.
+    pub subscribe_compression: Vec<Compression>,
     pub drain_grace: Period,
     pub max_stream_age: Period,
     pub threads: Threads,
@@ -105,6 +108,10 @@ pub struct Flags {
     /// nothing: none [default: local, where only this machine can connect].
     #[arg(long, env = "TIDINGS_WEB_ORIGINS", value_name = "LIST")]
     pub web_origins: Option<String>,
+    /// Compress events for subscribers that take it: gzip, zstd, or both with a comma between, the
+    /// better first; nothing: not at all [default: nothing].
+    #[arg(long, env = "TIDINGS_SUBSCRIBE_COMPRESSION", value_name = "LIST")]
+    pub subscribe_compression: Option<String>,
     /// How long clients get to move elsewhere when the server stops [default: 5s].
     #[arg(long, env = "TIDINGS_DRAIN_GRACE", value_name = "TIME")]
     pub drain_grace: Option<String>,
@@ -182,6 +189,10 @@ impl Config {
             channel_prefix: channel_text("channel_prefix", channel_prefix.unwrap_or_default())
                 .map_err(ConfigError::Inconsistent)?,
             web_origins: web_origins(flags.web_origins.as_deref(), file.web_origins, listen)?,
+            subscribe_compression: subscribe_compression(
+                flags.subscribe_compression.as_deref(),
+                file.subscribe_compression,
+            )?,
             drain_grace: parsed("drain-grace", &flags.drain_grace)?
                 .or(file.drain_grace)
                 .unwrap_or(DRAIN_GRACE),
@@ -317,14 +328,29 @@ fn web_origins(
     file: Option<Vec<String>>,
     listen: Listen,
 ) -> Result<Vec<WebOrigin>, ConfigError> {
-    let flag = flag.map(|list| list.split(',').map(|one| one.trim().to_owned()).collect());
-    let Some(origins) = flag.or(file) else {
+    let Some(origins) = flag.map(listed).or(file) else {
         return Ok(if listen.0.ip().is_loopback() { vec![WebOrigin::Local] } else { Vec::new() });
     };
     let origins = origins.iter().filter(|origin| !origin.is_empty()).map(|origin| origin.parse());
     origins
         .collect::<Result<_, InvalidOrigin>>()
         .map_err(|why| ConfigError::Inconsistent(format!("web_origins: {why}")))
+}
+
+fn subscribe_compression(
+    flag: Option<&str>,
+    file: Option<Vec<String>>,
+) -> Result<Vec<Compression>, ConfigError> {
+    let named = flag.map(listed).or(file).unwrap_or_default();
+    let named = named.iter().filter(|name| !name.is_empty()).map(|name| name.parse());
+    named
+        .collect::<Result<_, UnknownCompression>>()
+        .map_err(|why| ConfigError::Inconsistent(format!("subscribe_compression: {why}")))
+}
+
+/// What stands between commas.
+fn listed(flag: &str) -> Vec<String> {
+    flag.split(',').map(|one| one.trim().to_owned()).collect()
 }
 
 fn redis_settings(url: RedisUrl, ca: Option<PathBuf>) -> Result<RedisSettings, ConfigError> {
@@ -517,6 +543,9 @@ impl fmt::Display for Config {
         writeln!(f, "channel_prefix = {}", quoted(&self.channel_prefix))?;
         let origins: Vec<_> = self.web_origins.iter().map(|one| quoted(&one.to_string())).collect();
         writeln!(f, "web_origins = [{}]", origins.join(", "))?;
+        let names = self.subscribe_compression.iter().map(|one| quoted(one.name()));
+        let names: Vec<_> = names.collect();
+        writeln!(f, "subscribe_compression = [{}]", names.join(", "))?;
         writeln!(f, "drain_grace = {}", quoted(&self.drain_grace.to_string()))?;
         writeln!(f, "max_stream_age = {}", quoted(&self.max_stream_age.to_string()))?;
         writeln!(f, "threads = {}", self.threads)?;

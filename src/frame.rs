@@ -11,9 +11,10 @@ use prost::{
 
 use crate::{position::Position, proto, topic::Topic};
 
-/// What stands before each message in gRPC: a byte that says that it is not compressed, and its
+/// What stands before each message in gRPC: a byte that says whether it is compressed, and its
 /// length in four (the Length-Prefixed-Message of gRPC over HTTP/2).
 pub const PREFIX_BYTES: usize = 5;
+const COMPRESSED: u8 = 1;
 
 /// One message of a subscribe stream as it goes out, its prefix included: bytes that are written
 /// once and shared.
@@ -29,11 +30,13 @@ pub struct FrameWriter {
 }
 
 impl Frame {
-    /// Protobuf messages concatenate, so frames of events are one with all of them.
+    /// Protobuf messages concatenate, so frames of events are one with all of them; compressed
+    /// ones do not.
     pub fn joined(frames: &[Frame]) -> Frame {
         if let [frame] = frames {
             return frame.clone();
         }
+        assert!(!frames.iter().any(Frame::is_compressed), "a compressed frame goes out alone");
         let mut writer = FrameWriter::with_capacity(frames.iter().map(Frame::message_len).sum());
         for frame in frames {
             writer.bytes.put_slice(&frame.bytes[PREFIX_BYTES..]);
@@ -46,6 +49,18 @@ impl Frame {
         let mut writer = FrameWriter::with_capacity(message.encoded_len());
         message.encode(&mut writer.bytes).expect("a BytesMut grows");
         writer.finish()
+    }
+
+    /// Of a message that is compressed.
+    pub fn compressed(message: &[u8]) -> Frame {
+        let mut writer = FrameWriter::with_capacity(message.len());
+        writer.bytes.put_slice(message);
+        writer.bytes[0] = COMPRESSED;
+        writer.finish()
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.bytes[0] == COMPRESSED
     }
 
     /// The message itself.
@@ -62,7 +77,7 @@ impl Frame {
         self.bytes
     }
 
-    /// As a client will see it.
+    /// As a client will see it, where it is not compressed.
     pub fn decode(&self) -> Result<proto::SubscribeResponse, DecodeError> {
         proto::SubscribeResponse::decode(self.message())
     }

@@ -14,9 +14,10 @@ use prost::Message;
 
 use crate::{
     backend::{Batch, replay::Told},
+    compression::Compression,
     frame::{Frame, FrameWriter, put_event},
     lens::Lens,
-    limits::{FRAME_BYTES_MAX, LENSES_KEPT_MAX},
+    limits::{FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX},
     position::{Gap, Position},
     proto,
     topic::Topic,
@@ -68,6 +69,23 @@ struct Encoded {
     frame: Frame,
     /// Where in the message each event ends.
     ends: Vec<usize>,
+    compressed: OnceLock<Box<Compressed>>,
+}
+
+/// A frame in other forms, made when they are needed first.
+#[derive(Debug, Default)]
+struct Compressed {
+    gzip: OnceLock<Frame>,
+    zstd: OnceLock<Frame>,
+}
+
+/// Items that follow each other, and few of them: small batches that come together become one.
+#[derive(Debug, Default)]
+pub struct Items {
+    all: Vec<Item>,
+    /// Of one epoch, and each behind the one before: the next item.
+    batches: Vec<Batch>,
+    bytes: usize,
 }
 
 /// Events on their way into an item.
@@ -78,14 +96,15 @@ struct Writer {
 
 impl Item {
     /// What a page of history told, in the same form as what the hub tells.
-    pub fn of(topic: &Topic, told: Told) -> Vec<Arc<Item>> {
-        match told {
-            Told::Gap(gap) => vec![Arc::new(Item::Gap(gap))],
-            Told::Batch(batch) => {
-                let events = Events::of(topic, std::slice::from_ref(&batch));
-                events.into_iter().map(|events| Arc::new(Item::Events(events))).collect()
+    pub fn of(topic: &Topic, told: Vec<Told>) -> Vec<Item> {
+        let mut items = Items::default();
+        for told in told {
+            match told {
+                Told::Batch(batch) => items.stored(topic, batch),
+                Told::Gap(gap) => items.push(topic, Item::Gap(gap)),
             }
         }
+        items.end(topic)
     }
 
     /// What it counts for where bytes are bounded.
@@ -109,7 +128,7 @@ impl Item {
             reached = events.reached;
             frames.push(events.stored.frame.clone());
         }
-        let stored = Encoded { frame: Frame::joined(&frames), ends };
+        let stored = Encoded::new(Frame::joined(&frames), ends);
         Arc::new(Item::Events(Events::new(reached, stored)))
     }
 
@@ -119,6 +138,35 @@ impl Item {
             Item::Events(events) => events.reached.is_some(),
             Item::Gap(_) => false,
         }
+    }
+}
+
+impl Items {
+    pub fn stored(&mut self, topic: &Topic, batch: Batch) {
+        let bytes = batch.bytes();
+        let fits = self.bytes + bytes <= FRAME_BYTES_GOOD
+            && self.batches.last().is_none_or(|last| last.epoch == batch.epoch);
+        if !fits {
+            self.finish_item(topic);
+        }
+        self.bytes += bytes;
+        self.batches.push(batch);
+    }
+
+    pub fn push(&mut self, topic: &Topic, item: Item) {
+        self.finish_item(topic);
+        self.all.push(item);
+    }
+
+    pub fn end(mut self, topic: &Topic) -> Vec<Item> {
+        self.finish_item(topic);
+        self.all
+    }
+
+    fn finish_item(&mut self, topic: &Topic) {
+        self.all.extend(Events::of(topic, &self.batches).into_iter().map(Item::Events));
+        self.batches.clear();
+        self.bytes = 0;
     }
 }
 
@@ -188,7 +236,7 @@ impl Events {
             View::Metadata => self.derived().metadata.get_or_init(|| self.rendered(view::metadata)),
         };
         if lens.filter.is_empty() && encoded.is_small() {
-            frames.push_back(encoded.frame.clone());
+            frames.push_back(encoded.shown(lens.compression));
             return true;
         }
         // Made with the lock held: whoever else looks through this lens waits for it.
@@ -202,7 +250,11 @@ impl Events {
             false => self.summaries().iter().map(|event| lens.filter.accepts(event)).collect(),
         };
         let last_is_told = wanted.last().is_some_and(|wanted| *wanted);
-        let shown = Shown { frames: encoded.selected(&wanted).into(), last_is_told };
+        let mut selected = encoded.selected(&wanted);
+        if let Some(compression) = lens.compression {
+            selected.iter_mut().for_each(|frame| *frame = compression.of(frame));
+        }
+        let shown = Shown { frames: selected.into(), last_is_told };
         frames.extend(shown.frames.iter().cloned());
         kept.push_front((lens.clone(), shown));
         kept.truncate(LENSES_KEPT_MAX);
@@ -227,7 +279,7 @@ impl Events {
             }
             writer.ends.push(writer.frame.message_len());
         }
-        Encoded { frame: writer.frame.finish(), ends: writer.ends }
+        Encoded::new(writer.frame.finish(), writer.ends)
     }
 }
 
@@ -238,11 +290,26 @@ impl Writer {
     }
 
     fn finish(self, reached: Option<Position>) -> Events {
-        Events::new(reached, Encoded { frame: self.frame.finish(), ends: self.ends })
+        Events::new(reached, Encoded::new(self.frame.finish(), self.ends))
     }
 }
 
 impl Encoded {
+    fn new(frame: Frame, ends: Vec<usize>) -> Encoded {
+        Encoded { frame, ends, compressed: OnceLock::new() }
+    }
+
+    /// All of it. Compressed by whoever needs it first; who needs it meanwhile waits.
+    fn shown(&self, compression: Option<Compression>) -> Frame {
+        let Some(compression) = compression else { return self.frame.clone() };
+        let compressed = self.compressed.get_or_init(Box::default);
+        let form = match compression {
+            Compression::Gzip => &compressed.gzip,
+            Compression::Zstd => &compressed.zstd,
+        };
+        form.get_or_init(|| compression.of(&self.frame)).clone()
+    }
+
     fn is_small(&self) -> bool {
         self.frame.message_len() <= FRAME_BYTES_MAX || self.ends.len() == 1
     }
@@ -295,7 +362,8 @@ mod tests {
     fn lens(keys: &[&str], view: View) -> Arc<Lens> {
         let keys = keys.iter().map(ToString::to_string).collect();
         let filter = proto::Filter { keys, ..Default::default() };
-        Arc::new(Lens { filter: Filter::try_from(filter).expect("a filter"), view })
+        let filter = Filter::try_from(filter).expect("a filter");
+        Arc::new(Lens { filter, view, compression: None })
     }
 
     fn sequences(frame: &Frame) -> Vec<u64> {
@@ -359,7 +427,8 @@ mod tests {
         let batches = [batch(1, &[1, 2]), batch(3, &[1])];
         let apart: Vec<_> = batches
             .iter()
-            .flat_map(|batch| Item::of(&topic(), Told::Batch(batch.clone())))
+            .flat_map(|batch| Item::of(&topic(), vec![Told::Batch(batch.clone())]))
+            .map(Arc::new)
             .collect();
         let merged = Item::merged(apart.iter());
         assert_eq!(merged.bytes(), apart.iter().map(|item| item.bytes()).sum::<usize>());

@@ -1,4 +1,4 @@
-//! What of a topic's events a subscriber sees: which of them, and how.
+//! What of a topic's events a subscriber sees: which of them, how, and in what form on its line.
 //!
 //! Subscribers who see the same share one lens, so that what it shows is made once for all of them.
 
@@ -9,12 +9,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{item::Summary, limits::FILTER_ENTRIES_MAX, proto, view::View};
+use crate::{
+    compression::Compression, item::Summary, limits::FILTER_ENTRIES_MAX, proto, view::View,
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Lens {
     pub filter: Filter,
     pub view: View,
+    /// None: frames go out as they are.
+    pub compression: Option<Compression>,
 }
 
 /// Which events are wanted. One that asks for nothing lets everything through.
@@ -120,7 +124,7 @@ mod tests {
     fn lens(types: &[&str]) -> Lens {
         let types = types.iter().map(ToString::to_string).collect();
         let filter = proto::Filter { types, ..Default::default() };
-        Lens { filter: filter.try_into().expect("a filter"), view: View::Json }
+        Lens { filter: filter.try_into().expect("a filter"), view: View::Json, compression: None }
     }
 
     #[test]

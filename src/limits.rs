@@ -41,6 +41,10 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Small frames that are ready together go out as one up to this many bytes.
 pub const FRAME_BYTES_GOOD: usize = 32 << 10;
 
+/// Frames below this size are not compressed, whatever a subscriber takes: their packet is no fuller
+/// with one, and hardly a byte would be saved.
+pub const COMPRESSED_BYTES_MIN: usize = 512;
+
 /// Longest id, type, key or media type of an event, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 /// Longest source, subject, schema URI or extension value, in bytes.

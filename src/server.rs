@@ -187,6 +187,7 @@ impl Edge {
         let serving = grpc::Serving {
             grace: config.drain_grace.0,
             web_origins: config.web_origins.clone(),
+            compressions: config.subscribe_compression.clone(),
             threads: Some(config.threads.0),
         };
         let serving = tokio::spawn(grpc::serve(broker, listener, serving, async {

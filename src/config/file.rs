@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) redis_ca: Option<PathBuf>,
     pub(super) channel_prefix: Option<String>,
     pub(super) web_origins: Option<Vec<String>>,
+    pub(super) subscribe_compression: Option<Vec<String>>,
     pub(super) drain_grace: Option<Period>,
     pub(super) max_stream_age: Option<Period>,
     pub(super) threads: Option<Threads>,

@@ -40,6 +40,23 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn nobody_gets_events_compressed_unless_it_is_said_how() {
+    let of = |text: &str, flag: Option<&str>| {
+        let flags = flags(|flags| flags.subscribe_compression = flag.map(Into::into));
+        let config = load(text, &flags).expect("consistent");
+        config.subscribe_compression.into_iter().map(Compression::name).collect::<Vec<_>>()
+    };
+    let file = "subscribe_compression = ['gzip']";
+    assert!(of("", None).is_empty());
+    assert_eq!(of(file, None), ["gzip"]);
+    assert_eq!(of(file, Some("zstd, gzip")), ["zstd", "gzip"]);
+    assert!(of(file, Some("")).is_empty());
+    let error = refused("subscribe_compression = ['zstd', 'brotli']");
+    assert!(error.contains("subscribe_compression: \"brotli\""), "{error}");
+    assert!(error.contains("write gzip or zstd"), "{error}");
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_place_and_what_there_is() {
     let error = refused("listen = '127.0.0.1:1'\n  lisen = 2\n");
     assert!(error.starts_with("tidings.toml:2:3: "), "{error}");

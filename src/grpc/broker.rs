@@ -1,6 +1,6 @@
 //! Publish and Subscribe: translate in, translate out.
 
-use std::{panic::AssertUnwindSafe, pin::Pin, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     backend::Durability,
     broker::{Broker, Publish, PublishError, Published},
+    compression::Compression,
     position::Position,
     proto,
     subscription::Subscribe,
@@ -29,6 +30,8 @@ const ANONYMOUS: &str = "/anonymous";
 #[derive(Debug)]
 pub(super) struct BrokerService {
     pub(super) broker: Broker,
+    /// How answers of Subscribe may be compressed, the best first.
+    pub(super) compressions: Arc<[Compression]>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -69,7 +72,9 @@ impl broker_server::Broker for BrokerService {
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let deadline = deadline(request.metadata());
+        let compression = subscribe::compression(request.metadata(), &self.compressions);
         let request = Subscribe::try_from(request.into_inner()).map_err(status::subscribe)?;
+        let request = Subscribe { compression, ..request };
         let subscription = whole(self.broker.subscribe(request)).await?;
         let subscription = subscription.map_err(status::subscribe)?;
         Ok(subscribe::answer(subscription, deadline))

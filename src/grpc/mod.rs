@@ -13,7 +13,7 @@ mod subscribe;
 mod threads;
 pub mod web;
 
-use std::{io, num::NonZeroUsize, time::Duration};
+use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{
@@ -53,6 +53,7 @@ use self::{
 };
 use crate::{
     broker::Broker,
+    compression::Compression,
     hub::Ringer,
     limits::{CONNECTION_RESETS_MAX, CONNECTION_STREAMS_MAX, GRPC_MESSAGE_BYTES_MAX},
     proto,
@@ -94,6 +95,9 @@ pub struct Serving {
     pub grace: Duration,
     /// Which pages may speak gRPC-Web; none: nobody speaks it.
     pub web_origins: Vec<WebOrigin>,
+    /// How answers of Subscribe are compressed for clients that take it, the best first; none: not at
+    /// all.
+    pub compressions: Vec<Compression>,
     /// How many threads serve connections, beside the caller's runtime; none: that runtime does.
     pub threads: Option<NonZeroUsize>,
 }
@@ -105,6 +109,7 @@ struct Services {
     health: HealthServer<HealthService>,
     intake: Intake,
     origins: Option<web::Origins>,
+    compressions: Arc<[Compression]>,
 }
 
 /// Serves on `listener` until `stop` is ready; then tells every stream to go elsewhere within
@@ -112,13 +117,13 @@ struct Services {
 pub async fn serve(
     broker: Broker,
     listener: TcpListener,
-    Serving { grace, web_origins, threads }: Serving,
+    Serving { grace, web_origins, compressions, threads }: Serving,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     let health = HealthReporter::new();
     health.set_service_status("tidings.v1.Broker", ServingStatus::Serving).await;
-    let services = Services::new(broker.clone(), &health, web_origins);
+    let services = Services::new(broker.clone(), &health, web_origins, compressions);
     let close = CancellationToken::new();
     let _closed = close.clone().drop_guard();
     let door = Door::new(listener, accept::Bounds::default());
@@ -154,7 +159,7 @@ pub async fn serve(
 /// Serves one connection that came through no door: an end of a pipe in memory, for whoever measures.
 /// Goes on until it is dropped.
 pub async fn serve_pipe(broker: Broker, pipe: DuplexStream) -> Result<(), ServeError> {
-    let services = Services::new(broker, &HealthReporter::new(), Vec::new());
+    let services = Services::new(broker, &HealthReporter::new(), Vec::new(), Vec::new());
     // Where no other could come, tonic would ask this one to go.
     let connections = stream::iter([Ok(pipe)]).chain(stream::pending());
     let served = services.serve(connections, std::future::pending()).await;
@@ -162,12 +167,18 @@ pub async fn serve_pipe(broker: Broker, pipe: DuplexStream) -> Result<(), ServeE
 }
 
 impl Services {
-    fn new(broker: Broker, health: &HealthReporter, origins: Vec<WebOrigin>) -> Services {
+    fn new(
+        broker: Broker,
+        health: &HealthReporter,
+        origins: Vec<WebOrigin>,
+        compressions: Vec<Compression>,
+    ) -> Services {
         Services {
             broker,
             health: HealthServer::new(HealthService::from_health_reporter(health.clone())),
             intake: Intake::default(),
             origins: (!origins.is_empty()).then(|| web::Origins::new(origins)),
+            compressions: compressions.into(),
         }
     }
 
@@ -186,11 +197,12 @@ impl Services {
     where
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Services { broker, health, intake, origins } = self;
+        let Services { broker, health, intake, origins, compressions } = self;
         let web = origins.map(|origins| {
             ServiceBuilder::new()
                 .layer(web::cors(origins.clone()))
                 .layer(web::guard(origins))
+                .layer(MapRequestLayer::new(web::uncompressed))
                 .layer(GrpcWebLayer::new())
                 .into_inner()
         });
@@ -214,7 +226,7 @@ impl Services {
             .add_service(reflection(|builder| builder.build_v1()))
             .add_service(reflection(|builder| builder.build_v1alpha()))
             .add_service(
-                BrokerServer::new(BrokerService { broker: broker.clone() })
+                BrokerServer::new(BrokerService { broker: broker.clone(), compressions })
                     .accept_compressed(CompressionEncoding::Gzip)
                     .accept_compressed(CompressionEncoding::Zstd)
                     .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),

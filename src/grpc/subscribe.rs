@@ -18,11 +18,15 @@ use http_body::{Body as HttpBody, Frame as BodyFrame};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Empty;
-use tonic::{Response, Status, body::Body};
+use tonic::{
+    Response, Status,
+    body::Body,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tracing::error;
 
 use super::status;
-use crate::{proto, subscription::Subscription};
+use crate::{compression::Compression, proto, subscription::Subscription};
 
 /// What tonic is told that the answer is.
 pub(super) type NoMessages = Empty<Result<proto::SubscribeResponse, Status>>;
@@ -34,10 +38,22 @@ struct Opened(Arc<Mutex<Option<Frames>>>);
 /// The body: frames, and how the stream ended.
 #[derive(Debug)]
 struct Frames {
-    subscription: Box<Subscription>,
+    subscription: Subscription,
     /// tonic honours a client's deadline only until the answer begins.
     deadline: Option<Pin<Box<Sleep>>>,
+    begun: bool,
     ended: bool,
+}
+
+/// The first of what is `offered` that the client takes.
+pub(super) fn compression(metadata: &MetadataMap, offered: &[Compression]) -> Option<Compression> {
+    let accepts = |one: &Compression| {
+        let lists = metadata.get_all("grpc-accept-encoding").iter();
+        let mut names =
+            lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+        names.any(|name| name.trim() == one.name())
+    };
+    offered.iter().copied().find(accepts)
 }
 
 pub(super) fn answer(
@@ -45,9 +61,14 @@ pub(super) fn answer(
     deadline: Option<Instant>,
 ) -> Response<NoMessages> {
     let mut response = Response::new(tokio_stream::empty());
+    if let Some(compression) = subscription.compression() {
+        let name = MetadataValue::from_static(compression.name());
+        response.metadata_mut().insert("grpc-encoding", name);
+    }
     let frames = Frames {
-        subscription: Box::new(subscription),
+        subscription,
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
+        begun: false,
         ended: false,
     };
     response.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(frames)))));
@@ -94,6 +115,12 @@ impl HttpBody for Frames {
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
         if self.ended {
             return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            // The headers go out first. What a connection keeps for frames that wait to be written
+            // never shrinks, and where all clients come back at once two of each stream would wait.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.poll(cx).map(|next| {
             Some(Ok(match next {

@@ -104,6 +104,16 @@ impl<B> ValidateRequest<B> for Origins {
     }
 }
 
+/// What pages accept is not for messages: their libraries know none that are compressed, and the
+/// browser undoes what is compressed on the way.
+pub(super) fn uncompressed<B>(mut request: Request<B>) -> Request<B> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|name| name.as_bytes().starts_with(b"application/grpc-web")) {
+        request.headers_mut().remove("grpc-accept-encoding");
+    }
+    request
+}
+
 /// What browsers are told of cross-origin calls.
 pub(super) fn cors(origins: Origins) -> CorsLayer {
     const REMEMBERED: Duration = Duration::from_secs(3600);

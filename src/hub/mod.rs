@@ -36,9 +36,9 @@ use self::{
 use crate::{
     backend::{Attachment, Backend, BackendError, Batch, Feed, News},
     catalog::Catalog,
-    item::{Events, Item},
+    item::{Events, Item, Items},
     lens::Lenses,
-    limits::{BACKEND_DEADLINE, FRAME_BYTES_GOOD, LINGER, NEWS_BYTES_TOGETHER, NEWS_TOGETHER_MAX},
+    limits::{BACKEND_DEADLINE, LINGER, NEWS_BYTES_TOGETHER, NEWS_TOGETHER_MAX},
     position::{Gap, GapReason, Position},
     topic::{Topic, TopicPattern},
 };
@@ -176,6 +176,10 @@ impl Hub {
 
     pub fn lenses(&self) -> &Lenses {
         &self.shared.lenses
+    }
+
+    pub fn present(&self) -> BackendState {
+        *self.shared.state.borrow()
     }
 
     pub fn state(&self) -> watch::Receiver<BackendState> {
@@ -406,7 +410,7 @@ impl Shared {
                 News::Stored { batch, .. } => self.stored(&mut story, topic, batch),
                 News::Lost { gap, .. } => self.lost(&mut story, topic, gap),
                 News::Raw { event, time_us, .. } if story.chain.tail.is_some() => {
-                    story.push(topic, Item::Events(Events::raw(topic, &event, time_us)));
+                    story.items.push(topic, Item::Events(Events::raw(topic, &event, time_us)));
                 }
                 News::Raw { .. }
                 | News::Appeared { .. }
@@ -442,12 +446,12 @@ impl Shared {
                 rest
             } else {
                 let gap = Gap::between(tail, before, GapReason::EpochChanged);
-                story.push(topic, Item::Gap(gap));
+                story.items.push(topic, Item::Gap(gap));
                 batch
             }
         };
         story.chain.tail = Some(batch.last());
-        story.stored(topic, batch);
+        story.items.stored(topic, batch);
     }
 
     fn lost(&self, story: &mut Story, topic: &Topic, mut gap: Gap) {
@@ -457,7 +461,7 @@ impl Shared {
             gap = Gap { after: tail, missed: None, ..gap };
         }
         story.chain.tail = Some(gap.until);
-        story.push(topic, Item::Gap(gap));
+        story.items.push(topic, Item::Gap(gap));
     }
 
     /// Our bug, in the backend. Whoever follows gets a gap: it may be false, but it is not silent.
@@ -479,45 +483,19 @@ impl Shared {
     }
 }
 
-/// What is to be appended to a topic's log.
+/// What is to be appended to a topic's log, and where it leads.
 struct Story {
     chain: Chain,
-    items: Vec<Item>,
-    /// Batches of one epoch that follow each other: the next item.
-    batches: Vec<Batch>,
-    bytes: usize,
+    items: Items,
 }
 
 impl Story {
     fn after(chain: Chain) -> Story {
-        Story { chain, items: Vec::new(), batches: Vec::new(), bytes: 0 }
+        Story { chain, items: Items::default() }
     }
 
-    fn stored(&mut self, topic: &Topic, batch: Batch) {
-        let bytes = batch.bytes();
-        let fits = self.bytes + bytes <= FRAME_BYTES_GOOD
-            && self.batches.last().is_none_or(|last| last.epoch == batch.epoch);
-        if !fits {
-            self.finish_item(topic);
-        }
-        self.bytes += bytes;
-        self.batches.push(batch);
-    }
-
-    fn push(&mut self, topic: &Topic, item: Item) {
-        self.finish_item(topic);
-        self.items.push(item);
-    }
-
-    fn finish_item(&mut self, topic: &Topic) {
-        self.items.extend(Events::of(topic, &self.batches).into_iter().map(Item::Events));
-        self.batches.clear();
-        self.bytes = 0;
-    }
-
-    fn end(mut self, topic: &Topic) -> (Vec<Item>, Chain) {
-        self.finish_item(topic);
-        (self.items, self.chain)
+    fn end(self, topic: &Topic) -> (Vec<Item>, Chain) {
+        (self.items.end(topic), self.chain)
     }
 }
 

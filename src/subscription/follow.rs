@@ -22,9 +22,7 @@ pub(super) struct Followed {
     pub(super) at: Position,
     /// Whether no event and no gap told the client `at`.
     pub(super) untold: bool,
-    pub(super) stage: Stage,
-    /// What history told.
-    items: VecDeque<Arc<Item>>,
+    stage: Stage,
     /// Of the item that is being delivered …
     pub(super) frames: VecDeque<Frame>,
     /// … and the place behind it, with whether that will be untold.
@@ -36,11 +34,18 @@ pub(super) struct Followed {
     pub(super) waits: bool,
 }
 
-pub(super) enum Stage {
-    History(Replay),
+enum Stage {
+    /// Boxed: soon over, and large beside the rest.
+    History(Box<History>),
     Live,
     /// It has sent everything that it was asked for.
     Stopped,
+}
+
+struct History {
+    replay: Replay,
+    /// What it told.
+    items: VecDeque<Arc<Item>>,
 }
 
 /// What a topic has for the next frame.
@@ -62,7 +67,6 @@ impl Followed {
             at,
             untold: false,
             stage: Stage::Live,
-            items: VecDeque::new(),
             frames: VecDeque::new(),
             reaching: None,
             is_behind: false,
@@ -76,21 +80,24 @@ impl Followed {
     /// From where we are up to `place` by history; there the log goes on.
     fn read_up_to(&mut self, place: Position, on_hole: GapReason) {
         let mut from = self.at;
+        let mut items = VecDeque::new();
         if from.epoch == place.epoch && from.sequence > place.sequence {
             // Nobody but this client knows of that place: the history was set back, or the
             // position is invented. Either way it is a matter between us and this client.
             let reason = GapReason::EpochChanged;
             let gap = Gap { after: from, until: place, missed: None, reason };
-            self.items.push_back(Arc::new(Item::Gap(gap)));
+            items.push_back(Arc::new(Item::Gap(gap)));
             from = place;
         }
-        self.stage = Stage::History(Replay::new(from, Bound::Place(place), on_hole));
+        let replay = Replay::new(from, Bound::Place(place), on_hole);
+        self.stage = Stage::History(Box::new(History { replay, items }));
     }
 
     pub(super) fn read(&mut self, page: Page) {
-        let Stage::History(replay) = &mut self.stage else {
+        let Stage::History(history) = &mut self.stage else {
             unreachable!("only history is read");
         };
+        let History { replay, items } = &mut **history;
         let mut told = Vec::new();
         match replay.take(page, &mut told) {
             Progress::More => (),
@@ -98,7 +105,7 @@ impl Followed {
             Progress::RolledBack => unreachable!("a bounded replay ends at its place"),
         }
         let topic = self.member.topic();
-        self.items.extend(told.into_iter().flat_map(|told| Item::of(topic, told)));
+        items.extend(Item::of(topic, told).into_iter().map(Arc::new));
     }
 
     pub(super) fn next(&mut self, lens: &Arc<Lens>, stop_at_end: bool) -> Next {
@@ -106,21 +113,22 @@ impl Followed {
             if !self.frames.is_empty() {
                 return Next::Frame;
             }
-            if let Some(item) = self.items.pop_front() {
-                match self.unpack(&item, lens) {
-                    Some(gap) => return Next::Gap(gap),
-                    None => continue,
-                }
-            }
-            match &self.stage {
-                Stage::History(replay) if replay.is_done() => {
-                    let stop = stop_at_end && self.is_behind;
-                    self.stage = if stop { Stage::Stopped } else { Stage::Live };
-                    if std::mem::take(&mut self.is_behind) {
-                        return Next::CaughtUp;
+            match &mut self.stage {
+                Stage::History(history) => {
+                    if let Some(item) = history.items.pop_front() {
+                        if let Some(gap) = self.unpack(&item, lens) {
+                            return Next::Gap(gap);
+                        }
+                    } else if !history.replay.is_done() {
+                        return Next::Read { after: history.replay.at() };
+                    } else {
+                        let stop = stop_at_end && self.is_behind;
+                        self.stage = if stop { Stage::Stopped } else { Stage::Live };
+                        if std::mem::take(&mut self.is_behind) {
+                            return Next::CaughtUp;
+                        }
                     }
                 }
-                Stage::History(replay) => return Next::Read { after: replay.at() },
                 Stage::Live if self.waits => return Next::Nothing,
                 Stage::Live => match self.member.take(FRAME_BYTES_GOOD) {
                     Took::Item(item) => {

@@ -14,7 +14,7 @@ mod request;
 mod work;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
@@ -39,9 +39,10 @@ use self::{
 };
 use crate::{
     backend::BackendError,
+    compression::Compression,
     event::timestamp_us,
     frame::Frame,
-    hub::{BackendState, Doorbell, Hub, Member, Ringer, Rung, Watch},
+    hub::{Doorbell, Hub, Member, Ringer, Rung, Watch},
     lens::Lens,
     limits::{
         FRAME_BYTES_GOOD, GO_AWAY_GRACE, HEARTBEAT_INTERVAL, HEARTBEAT_POSITIONS_MAX, JOINS_MAX,
@@ -49,7 +50,7 @@ use crate::{
     },
     position::{Gap, GapReason, Position},
     proto::{self, subscribe_response::Control},
-    topic::{InvalidTopic, Topic},
+    topic::{InvalidTopic, Topic, TopicPattern},
 };
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -99,21 +100,21 @@ pub struct Drain {
 pub struct Subscription {
     id: Uuid,
     hub: Hub,
-    request: Arc<Subscribe>,
+    client_name: Box<str>,
     lens: Arc<Lens>,
-    has_patterns: bool,
+    stop_at_end: bool,
+    fail_on_gap: bool,
     /// Whether the request asked for something from before the call.
     has_history: bool,
     heartbeat_interval: Duration,
     doorbell: Arc<Doorbell>,
     rung: Rung,
-    _watch: Option<Watch>,
     _permit: OwnedSemaphorePermit,
 
     /// By the number under which each was joined; none while it is being joined.
     followed: Vec<Option<Followed>>,
-    /// Kept where topics may appear.
-    numbers: HashMap<Topic, usize>,
+    /// None: it follows the topics that the request names, and no others.
+    patterns: Option<Box<Patterns>>,
     /// Topics that may have something to deliver, each once.
     turns: VecDeque<usize>,
     /// What the first of them may still send before the next one's turn, in bytes.
@@ -123,11 +124,10 @@ pub struct Subscription {
     work: Option<Box<Work>>,
 
     /// Frames that go out before any event.
-    controls: VecDeque<Control>,
+    controls: VecDeque<Frame>,
     /// How many of the first topics have not reached what was kept at the call.
     behind: usize,
 
-    state: watch::Receiver<BackendState>,
     down_since_us: Option<u64>,
     drain: watch::Receiver<Option<Drain>>,
     draining: bool,
@@ -147,18 +147,24 @@ pub struct Subscription {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// How topics come to be followed that the request does not name.
+struct Patterns {
+    wanted: Vec<TopicPattern>,
+    followed: HashSet<Topic>,
+    _watch: Option<Watch>,
+}
+
 impl Subscription {
     /// Returns when every topic named, and every topic that exists and matches a pattern, is
     /// followed: what is published from then on is delivered.
     pub async fn open(
         hub: Hub,
         terms: Terms,
-        mut request: Subscribe,
+        request: Subscribe,
     ) -> Result<Subscription, SubscribeError> {
         // Hung up before the state is read: what changes afterwards rings it.
         let doorbell = hub.doorbell(terms.ringer);
-        let state = hub.state();
-        let present = *state.borrow();
+        let present = hub.present();
         if present.ended || present.down_since_us.is_some() {
             let cause = "the broker is cut off from it, and connects again by itself".into();
             return Err(BackendError::Unavailable { cause }.into());
@@ -185,28 +191,30 @@ impl Subscription {
             stream::iter(begins).buffer_unordered(JOINS_MAX).try_collect().await?;
 
         let now = Instant::now();
-        let heartbeat_interval = request.heartbeat_interval.unwrap_or(HEARTBEAT_INTERVAL);
+        let wanted = request.patterns();
+        let patterns = (!wanted.is_empty()).then(|| {
+            let followed = topics.iter().map(|(topic, _)| topic.clone()).collect();
+            Box::new(Patterns { wanted, followed, _watch: watch })
+        });
+        let Subscribe { filter, view, compression, .. } = request;
         let mut subscription = Subscription {
             id: Uuid::now_v7(),
-            has_patterns: !request.patterns().is_empty(),
+            client_name: request.client_name.into(),
+            lens: hub.lenses().shared(Lens { filter, view, compression }),
+            stop_at_end: request.stop_at_end,
+            fail_on_gap: request.fail_on_gap,
             has_history: request.start.is_some() || !request.resume.is_empty(),
-            lens: hub
-                .lenses()
-                .shared(Lens { filter: std::mem::take(&mut request.filter), view: request.view }),
-            request: Arc::new(Subscribe { resume: BTreeMap::new(), ..request }),
-            heartbeat_interval,
+            heartbeat_interval: request.heartbeat_interval.unwrap_or(HEARTBEAT_INTERVAL),
             doorbell,
             rung: Rung::default(),
-            _watch: watch,
             _permit: terms.permit,
             followed: (0..topics.len()).map(|_| None).collect(),
-            numbers: HashMap::new(),
+            patterns,
             turns: VecDeque::new(),
             turn_left: TURN_BYTES,
             work: None,
             controls: VecDeque::new(),
             behind: topics.len(),
-            state,
             down_since_us: None,
             drain: terms.drain,
             draining: false,
@@ -226,9 +234,6 @@ impl Subscription {
             let mut followed = Followed::new(member, at, place);
             followed.is_behind = true;
             followed.untold = number >= literals;
-            if subscription.has_patterns {
-                subscription.numbers.insert(topics[number].0.clone(), number);
-            }
             subscription.followed[number] = Some(followed);
         }
         for number in 0..topics.len() {
@@ -240,6 +245,11 @@ impl Subscription {
 
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// How its frames may be compressed.
+    pub fn compression(&self) -> Option<Compression> {
+        self.lens.compression
     }
 
     /// The next frame; none when the stream has ended. Cancel safe.
@@ -265,7 +275,7 @@ impl Subscription {
                 self.ended = true;
                 return Poll::Ready(Some(Err(*error)));
             }
-            if self.request.stop_at_end && self.behind == 0 {
+            if self.stop_at_end && self.behind == 0 {
                 self.ended = true;
                 return Poll::Ready(None);
             }
@@ -291,12 +301,12 @@ impl Subscription {
             self.look_around(now);
         }
         let frame = loop {
-            if let Some(control) = self.controls.pop_front() {
+            if let Some(frame) = self.controls.pop_front() {
                 if self.controls.is_empty() {
                     // Controls are rare, and room for some would be kept as long as the stream.
                     self.controls.shrink_to_fit();
                 }
-                break Some(Frame::control(control));
+                break Some(frame);
             }
             if self.failed.is_some() {
                 break None;
@@ -364,7 +374,8 @@ impl Subscription {
     }
 
     fn appeared(&mut self, topic: Topic, from: Position) {
-        if topic.is_reserved() || self.numbers.contains_key(&topic) {
+        let patterns = self.patterns.as_mut().expect("who names all topics is told of no others");
+        if topic.is_reserved() || patterns.followed.contains(&topic) {
             return;
         }
         if self.followed.len() >= SUBSCRIPTION_TOPICS_MAX {
@@ -373,8 +384,13 @@ impl Subscription {
         }
         let number = self.followed.len();
         self.followed.push(None);
-        self.numbers.insert(topic.clone(), number);
+        patterns.followed.insert(topic.clone());
         self.work().join(topic, number, from);
+    }
+
+    fn may_appear(&self, topic: &Topic) -> bool {
+        let patterns = self.patterns.as_ref();
+        patterns.is_some_and(|patterns| patterns.wanted.iter().any(|wanted| wanted.matches(topic)))
     }
 
     fn work(&mut self) -> &mut Work {
@@ -382,7 +398,7 @@ impl Subscription {
     }
 
     fn look_around(&mut self, now: Instant) {
-        let state = *self.state.borrow();
+        let state = self.hub.present();
         if state.ended {
             let cause = "the broker has closed it".into();
             self.fail(BackendError::Unavailable { cause }.into());
@@ -433,9 +449,9 @@ impl Subscription {
                 Err(error) => self.fail(error.into()),
             },
             Done::Listed(topics) => match topics {
-                Ok(topics) => {
-                    let request = self.request.clone();
-                    for topic in topics.into_iter().filter(|topic| request.matches(topic)) {
+                Ok(mut topics) => {
+                    topics.retain(|topic| self.may_appear(topic));
+                    for topic in topics {
                         self.appeared(topic, Position::BEGINNING);
                     }
                 }
@@ -461,7 +477,7 @@ impl Subscription {
     /// The next frame of events. Before what must stand between two frames it stops; that is in
     /// `controls` or `failed` then.
     fn events(&mut self) -> Option<Frame> {
-        let (lens, stop_at_end) = (self.lens.clone(), self.request.stop_at_end);
+        let (lens, stop_at_end) = (self.lens.clone(), self.stop_at_end);
         let (mut frames, mut only) = (Vec::new(), None);
         let mut bytes = 0;
         while let Some(&number) = self.turns.front() {
@@ -470,7 +486,10 @@ impl Subscription {
                 Next::Frame => {
                     let coming = followed.frames.front().expect("a frame was announced");
                     let more = bytes + coming.message_len();
-                    if bytes > 0 && more > FRAME_BYTES_GOOD {
+                    // What is compressed cannot be joined to another, and nothing is compressed
+                    // here: that would be for this subscriber alone.
+                    let alone = lens.compression.is_some() && coming.is_compressed();
+                    if bytes > 0 && (more > FRAME_BYTES_GOOD || alone) {
                         break;
                     }
                     bytes = more;
@@ -485,20 +504,23 @@ impl Subscription {
                         self.turns.rotate_left(1);
                         self.turn_left = TURN_BYTES;
                     }
+                    if alone {
+                        break;
+                    }
                 }
                 Next::Gap(gap) => {
                     let topic = followed.member.topic().clone();
-                    if self.request.fail_on_gap {
+                    if self.fail_on_gap {
                         self.fail(SubscribeError::PositionLost { topic, gap });
                     } else {
-                        self.controls.push_back(gap_control(&topic, gap));
+                        self.tell(gap_control(&topic, gap));
                     }
                     break;
                 }
                 Next::CaughtUp => {
                     self.behind -= 1;
                     if self.behind == 0 && self.has_history {
-                        self.controls.push_back(Control::CaughtUp(proto::CaughtUp {}));
+                        self.tell(Control::CaughtUp(proto::CaughtUp {}));
                         break;
                     }
                 }
@@ -521,10 +543,15 @@ impl Subscription {
 
     // ---- controls
 
+    /// Encoded at once: a stream may wait for its turn to be written, and so it takes less.
+    fn tell(&mut self, control: Control) {
+        self.controls.push_back(Frame::control(control));
+    }
+
     fn opened(&mut self, broker_id: &str, literals: usize) {
         let positions = self.followed[..literals].iter().flatten();
         let positions = positions.map(|followed| told(followed.member.topic(), followed.at));
-        self.controls.push_back(Control::Opened(proto::Opened {
+        self.tell(Control::Opened(proto::Opened {
             subscription_id: self.id.to_string(),
             broker_id: broker_id.to_owned(),
             positions: positions.collect(),
@@ -536,15 +563,15 @@ impl Subscription {
             self.heartbeat();
         }
         if self.behind == 0 && self.has_history {
-            self.controls.push_back(Control::CaughtUp(proto::CaughtUp {}));
+            self.tell(Control::CaughtUp(proto::CaughtUp {}));
         }
     }
 
     /// Silence ends it. Where there are places or new topics to tell of it is due in any case: a
     /// busy topic must not keep back where the others are.
     fn heartbeat_at(&self) -> Instant {
-        let waits =
-            self.has_patterns || self.followed.iter().flatten().any(|followed| followed.untold);
+        let waits = self.patterns.is_some()
+            || self.followed.iter().flatten().any(|followed| followed.untold);
         let since = if waits { self.last_heartbeat } else { self.last_frame };
         since + self.heartbeat_interval
     }
@@ -562,12 +589,12 @@ impl Subscription {
         let mut chunks: Vec<_> = positions.chunks(HEARTBEAT_POSITIONS_MAX).collect();
         let last = chunks.pop().unwrap_or_default();
         let heartbeat = |time_us: u64, positions: &[proto::Position]| {
-            Control::Heartbeat(proto::Heartbeat {
+            Frame::control(Control::Heartbeat(proto::Heartbeat {
                 time: (time_us > 0).then(|| timestamp_us(time_us)),
                 positions: positions.to_vec(),
                 buffered_events,
                 backend_down_since: self.down_since_us.map(timestamp_us),
-            })
+            }))
         };
         // The time says that every topic before it is known to the client: not before the last.
         self.controls.extend(chunks.into_iter().map(|chunk| heartbeat(self.told_us, chunk)));
@@ -578,7 +605,7 @@ impl Subscription {
     fn go_away(&mut self, until: Instant, why: proto::go_away::Reason, error: SubscribeError) {
         self.heartbeat();
         let grace = until.saturating_duration_since(Instant::now());
-        self.controls.push_back(Control::GoAway(proto::GoAway {
+        self.tell(Control::GoAway(proto::GoAway {
             grace: Some(duration(grace)),
             reason: why.into(),
         }));
@@ -623,7 +650,7 @@ impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("id", &self.id)
-            .field("client_name", &self.request.client_name)
+            .field("client_name", &self.client_name)
             .field("topics", &self.followed.len())
             .finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::SubscribeError;
 use crate::{
+    compression::Compression,
     lens::{Filter, InvalidFilter},
     limits::{
         HEARTBEAT_INTERVAL_MAX, HEARTBEAT_INTERVAL_MIN, RESUME_POSITIONS_MAX, SUBSCRIBE_TOPICS_MAX,
@@ -23,6 +24,8 @@ pub struct Subscribe {
     pub resume: BTreeMap<Topic, Position>,
     pub filter: Filter,
     pub view: View,
+    /// How frames of events are compressed, where that makes them smaller; none: not at all.
+    pub compression: Option<Compression>,
     /// End when everything was sent that was kept when the call came.
     pub stop_at_end: bool,
     /// End instead of going on after a gap.
@@ -71,6 +74,7 @@ impl TryFrom<proto::SubscribeRequest> for Subscribe {
             resume,
             filter: filter.unwrap_or_default(),
             view,
+            compression: None,
             stop_at_end: request.stop_at_end,
             fail_on_gap: request.fail_on_gap,
             client_name: request.client_name,

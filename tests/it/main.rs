@@ -17,6 +17,7 @@
 mod backend;
 mod bench;
 mod checker;
+mod compression;
 mod delivery;
 mod delivery_on_redis;
 mod errors;

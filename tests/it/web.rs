@@ -39,7 +39,8 @@ impl Exchange {
             "access-control-request-method: POST\r\n\
              access-control-request-headers: content-type,x-grpc-web,x-user-agent\r\n"
         } else {
-            "content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n"
+            "content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n\
+             accept-encoding: gzip\r\ngrpc-accept-encoding: gzip\r\n"
         };
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {at}\r\norigin: {origin}\r\n{extra}\
@@ -147,6 +148,20 @@ async fn a_page_subscribes_and_reads_while_the_stream_goes_on() {
         Exchange::begin(broker.address(), "POST", PUBLISH, HOME, &publish("web", "tidings!")).await;
     answer.until(b"grpc-status:0").await;
     stream.until(b"tidings!").await;
+}
+
+#[tokio::test]
+async fn what_a_page_reads_is_not_compressed_whatever_others_get() {
+    let broker = Broker::program(&["--subscribe-compression", "gzip"]).await;
+    let mut stream =
+        Exchange::begin(broker.address(), "POST", SUBSCRIBE, HOME, &subscribe("web")).await;
+    stream.until(b"\x12").await; // Opened
+    let long = "tidings! ".repeat(1000);
+    let mut answer =
+        Exchange::begin(broker.address(), "POST", PUBLISH, HOME, &publish("web", &long)).await;
+    answer.until(b"grpc-status:0").await;
+    stream.until(long.as_bytes()).await;
+    assert!(!stream.head().contains("grpc-encoding"), "{}", stream.head());
 }
 
 #[tokio::test]

@@ -92,7 +92,8 @@ impl Raw {
         Answer::Ended { status, header_bytes }
     }
 
-    async fn begin(
+    /// Returns when the headers of the answer have come.
+    pub(crate) async fn begin(
         &self,
         method: &str,
         headers: &[(&'static str, &str)],
@@ -121,8 +122,8 @@ impl Raw {
 }
 
 /// An answer that has begun.
-struct Answering {
-    headers: HeaderMap,
+pub(crate) struct Answering {
+    pub(crate) headers: HeaderMap,
     body: h2::RecvStream,
     read: BytesMut,
 }
@@ -130,10 +131,15 @@ struct Answering {
 impl Answering {
     /// The next message; none at the end.
     async fn message(&mut self) -> Option<Bytes> {
+        Some(self.flagged().await?.1)
+    }
+
+    /// The same, behind the flag that says whether it is compressed.
+    pub(crate) async fn flagged(&mut self) -> Option<(u8, Bytes)> {
         loop {
-            if let Some(message) = message(&self.read) {
+            if let Some((flag, message)) = message(&self.read) {
                 drop(self.read.split_to(5 + message.len()));
-                return Some(message);
+                return Some((flag, message));
             }
             let data = self.body.data().await?.expect("data");
             self.body.flow_control().release_capacity(data.len()).expect("ours");
@@ -148,10 +154,10 @@ impl Answering {
     }
 }
 
-fn message(read: &[u8]) -> Option<Bytes> {
+fn message(read: &[u8]) -> Option<(u8, Bytes)> {
     let (head, rest) = read.split_at_checked(5)?;
     let length = u32::from_be_bytes(head[1..].try_into().expect("four bytes")) as usize;
-    Some(Bytes::copy_from_slice(rest.get(..length)?))
+    Some((head[0], Bytes::copy_from_slice(rest.get(..length)?)))
 }
 
 /// As HTTP/2 counts them.
