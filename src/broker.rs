@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Broker {
     shared: Arc<Shared>,
-    /// Wakes the streams that are opened through this clone.
+    /// Wakes the streams and publishes that come through this clone.
     ringer: Option<Ringer>,
 }
 
@@ -143,7 +143,7 @@ impl Broker {
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
-    /// For one thread that serves many streams: the ringer wakes them there.
+    /// For one thread that serves many clients: the ringer wakes what waits for them there.
     pub fn with_ringer(&self, ringer: Ringer) -> Broker {
         Broker { shared: self.shared.clone(), ringer: Some(ringer) }
     }
@@ -157,8 +157,12 @@ impl Broker {
         let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
         let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {
-            let stored = self.shared.backend.append(&topic, &settings, events).await?;
-            published.are_at(stored.first);
+            let append = self.shared.backend.append(&topic, &settings, events);
+            let stored = match &self.ringer {
+                Some(ringer) => ringer.attend(append).await,
+                None => append.await,
+            };
+            published.are_at(stored?.first);
         }
         Ok(published)
     }
