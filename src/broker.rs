@@ -259,13 +259,18 @@ fn admit_all(
         return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
     }
     let event_type = settings.default_type.as_deref();
-    let defaults = Defaults { source, event_type, now: SystemTime::now() };
+    // Asked for once, where an event needs it at all.
+    let mut now = None;
     let before = out.len();
     let mut receipts = Vec::with_capacity(events.len());
     let mut violations = Vec::new();
     let mut too_large = None;
     for (index, event) in events.into_iter().enumerate() {
-        match admit_with_id(event, &defaults) {
+        let defaults = || {
+            let now = *now.get_or_insert_with(SystemTime::now);
+            Defaults { source, event_type, now }
+        };
+        match admit_with_id(event, defaults) {
             Ok((id, event)) => {
                 receipts.push(Receipt { id, position: None });
                 out.push(event);
