@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(&clients)
         .compile_fds(files.clone())?;
 
-    // The servers. Events of a publish are read as they stand where they are complete, and what
-    // PublishStream answers is encoded from what the broker says: without a message in between.
+    // The servers. Events of a publish are read as they stand where they are complete, and what is
+    // answered is encoded from what the broker says: without a message in between.
     let servers = out.join("servers");
     fs::create_dir_all(&servers)?;
     tonic_prost_build::configure()
@@ -49,7 +49,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".tidings.v1.PublishStreamRequest",
             "crate::grpc::requests::PublishStreamRequest",
         )
-        .extern_path(".tidings.v1.PublishStreamResponse", "crate::grpc::publish_stream::Reply")
+        .extern_path(".tidings.v1.PublishResponse", "crate::grpc::replies::PublishResponse")
+        .extern_path(
+            ".tidings.v1.PublishStreamResponse",
+            "crate::grpc::replies::PublishStreamResponse",
+        )
         .extern_path(".tidings.v1", "crate::proto::v1")
         .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")
         .out_dir(&servers)

@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Broker {
     shared: Arc<Shared>,
-    /// Wakes the streams that are opened through this clone.
+    /// Wakes the streams and publishes that come through this clone.
     ringer: Option<Ringer>,
 }
 
@@ -145,7 +145,7 @@ impl Broker {
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
-    /// For one thread that serves many streams: the ringer wakes them there.
+    /// For one thread that serves many clients: the ringer wakes what waits for them there.
     pub fn with_ringer(&self, ringer: Ringer) -> Broker {
         Broker { shared: self.shared.clone(), ringer: Some(ringer) }
     }
@@ -159,7 +159,12 @@ impl Broker {
         let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
         let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {
-            let stored = self.shared.backend.append(&topic, &settings, events).await?;
+            let append = self.shared.backend.append(&topic, &settings, events);
+            let stored = match &self.ringer {
+                Some(ringer) => ringer.attend(append).await,
+                None => append.await,
+            };
+            let stored = stored?;
             published.are_stored(stored.first, stored.durability);
         }
         Ok(published)
@@ -257,13 +262,18 @@ fn admit_all(
         return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
     }
     let event_type = settings.default_type.as_deref();
-    let defaults = Defaults { source, event_type, now: SystemTime::now() };
+    // Asked for once, where an event needs it at all.
+    let mut now = None;
     let before = out.len();
     let mut receipts = Vec::with_capacity(events.len());
     let mut violations = Vec::new();
     let mut too_large = None;
     for (index, event) in events.into_iter().enumerate() {
-        match admit_with_id(event, &defaults) {
+        let defaults = || {
+            let now = *now.get_or_insert_with(SystemTime::now);
+            Defaults { source, event_type, now }
+        };
+        match admit_with_id(event, defaults) {
             Ok((id, event)) => {
                 receipts.push(Receipt { id, position: None });
                 out.push(event);

@@ -170,11 +170,14 @@ pub fn admit(event: proto::Event, defaults: &Defaults<'_>) -> Result<Event, Refu
     admit_message(event, defaults).map(|(_, event)| event)
 }
 
-/// The same, with the id that the event has now.
-pub fn admit_with_id(event: Incoming, defaults: &Defaults<'_>) -> Result<(String, Event), Refused> {
+/// The same, with the id that the event has now. What is complete needs no defaults.
+pub fn admit_with_id<'a>(
+    event: Incoming,
+    defaults: impl FnOnce() -> Defaults<'a>,
+) -> Result<(String, Event), Refused> {
     match event {
         Incoming::Complete(Complete { id, encoded }) => Ok((id, Event { encoded })),
-        Incoming::Message(event) => admit_message(*event, defaults),
+        Incoming::Message(event) => admit_message(*event, &defaults()),
     }
 }
 
@@ -805,9 +808,9 @@ mod tests {
                 bytes.swap(from, to);
             }
             let Some(complete) = Complete::take(&mut sent(&bytes)) else { return Ok(()) };
-            let as_it_is = admit_with_id(Incoming::Complete(complete), &defaults());
+            let as_it_is = admit_with_id(Incoming::Complete(complete), defaults);
             let message = proto::Event::decode(bytes.as_slice()).expect("readable");
-            prop_assert_eq!(&as_it_is, &admit_with_id(message.into(), &defaults()));
+            prop_assert_eq!(&as_it_is, &admit_with_id(message.into(), defaults));
             let (_, event) = as_it_is.expect("it passed");
             prop_assert_eq!(event.encoded(), &bytes);
         }

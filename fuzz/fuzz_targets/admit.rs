@@ -18,7 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     sent.extend_from_slice(bytes);
     if let Some(complete) = Complete::take(&mut &sent[..]) {
         let admitted = admit(event.clone(), &defaults).expect("whichever way it goes");
-        let as_it_is = admit_with_id(Incoming::Complete(complete), &defaults).expect("it passed");
+        let as_it_is = admit_with_id(Incoming::Complete(complete), || defaults.clone());
+        let as_it_is = as_it_is.expect("it passed");
         assert_eq!(as_it_is, (event.id.clone(), admitted));
         assert_eq!(as_it_is.1.encoded(), bytes);
     }

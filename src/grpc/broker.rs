@@ -8,7 +8,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait, metadata::Metadat
 use tracing::error;
 
 use super::{
-    publish_stream::{self, Reply},
+    publish_stream,
+    replies::{PublishResponse, PublishStreamResponse},
     requests::{PublishRequest, PublishStreamRequest},
     server::broker_server,
     status,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     backend::Durability,
-    broker::{Broker, Publish, PublishError, Published},
+    broker::{Broker, Publish, PublishError},
     compression::Compression,
     position::Position,
     proto,
@@ -41,16 +42,11 @@ impl broker_server::Broker for BrokerService {
     async fn publish(
         &self,
         request: Request<PublishRequest>,
-    ) -> Result<Response<proto::PublishResponse>, Status> {
-        let request = request.into_inner();
-        let topic = request.topic.parse();
-        let topic: Topic = topic.map_err(|error| status::publish(PublishError::Topic(error)))?;
-        let request = publish(topic.clone(), request);
-        let published = whole(self.broker.publish(ANONYMOUS, request)).await?;
-        Ok(Response::new(response(&topic, published.map_err(status::publish)?)))
+    ) -> Result<Response<PublishResponse>, Status> {
+        publish(&self.broker, request.into_inner()).await.map(Response::new)
     }
 
-    type PublishStreamStream = Answers<Reply>;
+    type PublishStreamStream = Answers<PublishStreamResponse>;
 
     async fn publish_stream(
         &self,
@@ -81,16 +77,23 @@ impl broker_server::Broker for BrokerService {
     }
 }
 
+/// The answer to a unary publish, whichever way it came.
+pub(super) async fn publish(
+    broker: &Broker,
+    request: PublishRequest,
+) -> Result<PublishResponse, Status> {
+    let topic = request.topic.parse();
+    let topic: Topic = topic.map_err(|error| status::publish(PublishError::Topic(error)))?;
+    let request = asked(topic.clone(), request);
+    let published = whole(broker.publish(ANONYMOUS, request)).await?.map_err(status::publish)?;
+    Ok(PublishResponse { topic, published })
+}
+
 /// What is asked for; the topic was read before.
-pub(super) fn publish(topic: Topic, request: PublishRequest) -> Publish {
+pub(super) fn asked(topic: Topic, request: PublishRequest) -> Publish {
     let PublishRequest { topic: _, events, expected_last, validate_only } = request;
     let expected_last = expected_last.map(|last| Position::new(last.epoch, last.sequence));
     Publish { topic, events, validate_only, expected_last }
-}
-
-/// What was reached: nothing, where the request was only checked.
-pub(super) fn durability(published: &Published) -> proto::Durability {
-    published.durability.map_or(proto::Durability::Unspecified, proto::Durability::from)
 }
 
 impl From<Durability> for proto::Durability {
@@ -101,23 +104,6 @@ impl From<Durability> for proto::Durability {
             Durability::Disk => proto::Durability::Disk,
             Durability::Replicated => proto::Durability::Replicated,
         }
-    }
-}
-
-fn response(topic: &Topic, published: Published) -> proto::PublishResponse {
-    let durability = durability(&published);
-    let receipt = |receipt: crate::broker::Receipt| proto::Receipt {
-        id: receipt.id,
-        position: receipt.position.map(|position| proto::Position {
-            topic: topic.to_string(),
-            epoch: position.epoch,
-            sequence: position.sequence,
-        }),
-        duplicate: false,
-    };
-    proto::PublishResponse {
-        receipts: published.receipts.into_iter().map(receipt).collect(),
-        durability: durability.into(),
     }
 }
 

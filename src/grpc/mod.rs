@@ -5,8 +5,11 @@ mod admin;
 mod broker;
 pub mod client;
 mod codec;
+mod front;
 mod intake;
+mod publish;
 pub mod publish_stream;
+pub mod replies;
 pub mod requests;
 pub mod status;
 mod subscribe;
@@ -24,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
     codec::CompressionEncoding,
+    service::Routes,
     transport::{Server, server::Connected},
 };
 use tonic_health::{
@@ -33,7 +37,7 @@ use tonic_health::{
 };
 use tonic_web::GrpcWebLayer;
 use tower::{
-    ServiceBuilder,
+    Layer as _, ServiceBuilder,
     util::{MapRequestLayer, MapResponseLayer, option_layer},
 };
 use tracing::{info, warn};
@@ -43,6 +47,7 @@ use self::{
     accept::Door,
     admin::{AdminService, SchemasService, WorkersService},
     broker::BrokerService,
+    front::Front,
     intake::Intake,
     server::{
         admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
@@ -206,33 +211,24 @@ impl Services {
                 .layer(GrpcWebLayer::new())
                 .into_inner()
         });
-        Server::builder()
-            .accept_http1(web.is_some())
-            .layer(option_layer(web))
+        let accepts_http1 = web.is_some();
+        let bodies = ServiceBuilder::new()
             .layer(MapRequestLayer::new(move |request: http::Request<Body>| {
                 request.map(|body| intake.bound(body))
             }))
             .layer(MapResponseLayer::new(subscribe::with_frames))
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .max_concurrent_streams(CONNECTION_STREAMS_MAX)
-            // Unless it is told, tonic tells hyper that there is no bound.
-            .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
-            // Honest clients may leave all of their streams at once, before we have looked at one.
-            .http2_max_pending_accept_reset_streams(Some(CONNECTION_STREAMS_MAX as usize))
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .add_service(health)
+            .into_inner();
+        let broker_server =
+            BrokerServer::new(BrokerService { broker: broker.clone(), compressions })
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd)
+                .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+        let all = Routes::new(health)
             .add_service(reflection(|builder| builder.build_v1()))
             .add_service(reflection(|builder| builder.build_v1alpha()))
+            .add_service(broker_server.clone())
             .add_service(
-                BrokerServer::new(BrokerService { broker: broker.clone(), compressions })
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .accept_compressed(CompressionEncoding::Zstd)
-                    .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
-            )
-            .add_service(
-                AdminServer::new(AdminService { broker })
+                AdminServer::new(AdminService { broker: broker.clone() })
                     .accept_compressed(CompressionEncoding::Gzip)
                     .accept_compressed(CompressionEncoding::Zstd),
             )
@@ -245,8 +241,24 @@ impl Services {
                 SchemasServer::new(SchemasService)
                     .accept_compressed(CompressionEncoding::Gzip)
                     .accept_compressed(CompressionEncoding::Zstd),
+            );
+        let rest = option_layer(web).layer(bodies.layer(all.prepare()));
+        Server::builder()
+            .accept_http1(accepts_http1)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+            // Unless it is told, tonic tells hyper that there is no bound.
+            .http2_max_local_error_reset_streams(Some(CONNECTION_RESETS_MAX))
+            // Honest clients may leave all of their streams at once, before we have looked at one.
+            .http2_max_pending_accept_reset_streams(Some(CONNECTION_STREAMS_MAX as usize))
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .serve_with_incoming_shutdown(
+                Front::new(broker, bodies.layer(broker_server), rest),
+                connections,
+                close,
             )
-            .serve_with_incoming_shutdown(connections, close)
             .await
     }
 }

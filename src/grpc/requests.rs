@@ -150,8 +150,8 @@ mod tests {
 
     /// What the door makes of it; none where it is refused.
     fn admitted(event: Incoming) -> Option<(String, bytes::Bytes)> {
-        let defaults = Defaults { source: "/anonymous", event_type: None, now: UNIX_EPOCH };
-        let (id, event) = admit_with_id(event, &defaults).ok()?;
+        let defaults = || Defaults { source: "/anonymous", event_type: None, now: UNIX_EPOCH };
+        let (id, event) = admit_with_id(event, defaults).ok()?;
         Some((id, event.into_encoded()))
     }
 

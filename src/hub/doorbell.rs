@@ -7,8 +7,10 @@
 use std::{
     collections::VecDeque,
     fmt,
+    future::poll_fn,
+    pin::pin,
     sync::{Arc, Weak},
-    task::Waker,
+    task::{Context, Wake, Waker},
 };
 
 use parking_lot::Mutex;
@@ -50,9 +52,15 @@ pub struct Ringer {
 
 #[derive(Default)]
 struct Round {
-    /// No more than there are subscriptions: each waits once.
+    /// No more than there are subscriptions and calls: each waits once.
     to_wake: Mutex<Vec<Waker>>,
     notify: Notify,
+}
+
+/// A task of this thread, for those who know but wakers.
+struct Knock {
+    ringer: Ringer,
+    waker: Waker,
 }
 
 /// Those who were rung and are still to be woken.
@@ -137,6 +145,35 @@ impl Ringer {
             }
         }
     }
+
+    /// Waits for `work` on the thread where this runs. Whoever wakes many of those who wait so, as the
+    /// answer to a group of publishes does, makes a system call for the first one alone.
+    pub async fn attend<W: Future>(&self, work: W) -> W::Output {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let knock = Knock { ringer: self.clone(), waker: cx.waker().clone() };
+            work.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(knock))))
+        })
+        .await
+    }
+}
+
+impl Wake for Knock {
+    fn wake(self: Arc<Knock>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Knock>) {
+        let first = {
+            let mut to_wake = self.ringer.shared.to_wake.lock();
+            to_wake.push(self.waker.clone());
+            to_wake.len() == 1
+        };
+        // Whoever came before has told the thread, or is about to.
+        if first {
+            self.ringer.shared.notify.notify_one();
+        }
+    }
 }
 
 impl fmt::Debug for Ringer {
@@ -191,7 +228,11 @@ impl Doorbells {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futures_util::task::{ArcWake, waker};
+    use futures_util::{
+        FutureExt as _,
+        task::{ArcWake, waker},
+    };
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -239,6 +280,30 @@ mod tests {
         assert_eq!(woken.times(), 0, "they are woken where the ringer runs");
         while woken.times() < hung.len() {
             tokio::task::yield_now().await;
+        }
+        ringing.abort();
+    }
+
+    #[tokio::test]
+    async fn calls_that_are_answered_together_are_woken_in_one_go() {
+        let ringer = Ringer::default();
+        let (answers, asked): (Vec<_>, Vec<_>) = (0..10).map(|_| oneshot::channel()).unzip();
+        let woken = Arc::new(Woken::default());
+        let waker = waker(woken.clone());
+        let mut calls: Vec<_> = asked.into_iter().map(|call| ringer.attend(call).boxed()).collect();
+        for call in &mut calls {
+            assert!(call.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+        }
+        for answer in answers {
+            answer.send(()).expect("it waits");
+        }
+        assert_eq!(woken.times(), 0, "they are woken where the ringer runs");
+        let ringing = tokio::spawn(ringer.clone().run());
+        while woken.times() < calls.len() {
+            tokio::task::yield_now().await;
+        }
+        for call in calls {
+            call.now_or_never().expect("answered").expect("an answer");
         }
         ringing.abort();
     }

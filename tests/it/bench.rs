@@ -5,11 +5,14 @@ use std::pin::Pin;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use tidings::{
+    backend::Durability,
+    broker::{Published, Receipt},
     grpc::{
-        publish_stream::Reply,
+        replies::{PublishResponse, PublishStreamResponse},
         requests::{PublishRequest, PublishStreamRequest},
         server::broker_server::{Broker as Service, BrokerServer},
     },
+    position::Position,
     proto::{self, subscribe_response::Control},
 };
 use tokio::{
@@ -294,12 +297,12 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[tonic::async_trait]
 impl Service for Lossy {
     type SubscribeStream = Answers<proto::SubscribeResponse>;
-    type PublishStreamStream = Answers<Reply>;
+    type PublishStreamStream = Answers<PublishStreamResponse>;
 
     async fn publish(
         &self,
         request: Request<PublishRequest>,
-    ) -> Result<Response<proto::PublishResponse>, Status> {
+    ) -> Result<Response<PublishResponse>, Status> {
         let PublishRequest { topic, mut events, .. } = request.into_inner();
         let mut numbers = self.sequence.lock().await;
         numbers.0 += 1;
@@ -328,8 +331,13 @@ impl Service for Lossy {
             // Without a subscriber nobody hears it.
             drop(self.frames.send(frame));
         }
-        let receipt = proto::Receipt { position: Some(at(sequence)), ..Default::default() };
-        Ok(Response::new(proto::PublishResponse { receipts: vec![receipt], durability: 1 }))
+        let position = Some(Position::new(EPOCH, sequence));
+        let published = Published {
+            receipts: vec![Receipt { id: String::new(), position }],
+            durability: Some(Durability::Live),
+        };
+        let topic = topic.parse().expect("the bench publishes on topics");
+        Ok(Response::new(PublishResponse { topic, published }))
     }
 
     async fn subscribe(

@@ -11,11 +11,14 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use prost::Message;
 use tidings::{
+    backend::Durability,
+    broker::{Published, Receipt},
     grpc::{
-        publish_stream::Reply,
+        replies::{PublishResponse, PublishStreamResponse},
         requests::{PublishRequest, PublishStreamRequest},
         server::broker_server::{Broker, BrokerServer},
     },
+    position::Position,
     proto::{self, subscribe_response::Control},
 };
 use tokio::{net::TcpListener, sync::Mutex};
@@ -31,7 +34,7 @@ struct Naive {
 }
 
 type Frames = Pin<Box<dyn Stream<Item = Result<proto::SubscribeResponse, Status>> + Send>>;
-type Answers = Pin<Box<dyn Stream<Item = Result<Reply, Status>> + Send>>;
+type Answers = Pin<Box<dyn Stream<Item = Result<PublishStreamResponse, Status>> + Send>>;
 
 fn control(control: Control) -> proto::SubscribeResponse {
     proto::SubscribeResponse { events: Vec::new(), control: Some(control) }
@@ -60,7 +63,7 @@ impl Broker for Naive {
     async fn publish(
         &self,
         request: Request<PublishRequest>,
-    ) -> Result<Response<proto::PublishResponse>, Status> {
+    ) -> Result<Response<PublishResponse>, Status> {
         let PublishRequest { topic, events, .. } = request.into_inner();
         let mut sequences = self.sequences.lock().await;
         let mut receipts = Vec::new();
@@ -68,17 +71,18 @@ impl Broker for Naive {
             let last = sequences.entry(topic.clone()).or_default();
             let sequence = *last + 1;
             let position = proto::Position { topic: topic.clone(), epoch: self.epoch, sequence };
-            event.position = Some(position.clone());
+            event.position = Some(position);
             let published = self.publish_one(&topic, event.encode_to_vec()).await;
             published.map_err(|error| Status::unavailable(error.to_string()))?;
             *last = sequence;
-            receipts.push(proto::Receipt {
-                id: event.id,
-                position: Some(position),
-                duplicate: false,
-            });
+            let position = Some(Position::new(self.epoch, sequence));
+            receipts.push(Receipt { id: event.id, position });
         }
-        Ok(Response::new(proto::PublishResponse { receipts, durability: 1 }))
+        let topic = topic.parse().expect("the judge publishes on topics");
+        Ok(Response::new(PublishResponse {
+            topic,
+            published: Published { receipts, durability: Some(Durability::Live) },
+        }))
     }
 
     async fn subscribe(
