@@ -312,7 +312,7 @@ async fn what_is_wrong_at_the_start_is_said() {
     assert_eq!(ended.code, Some(64), "{ended:?}");
     let said = format!("order-db by the sentinels 127.0.0.1:{}", service.sentinels[0].port());
     assert!(ended.err.contains(&said), "{}", ended.err);
-    assert!(ended.err.contains(&format!("know {SERVICE}")), "{}", ended.err);
+    assert!(ended.err.contains(&format!("the service, but {SERVICE}")), "{}", ended.err);
 
     let [a, b] = [free_port(), free_port()];
     let nobody = format!("redis+sentinel://127.0.0.1:{a},127.0.0.1:{b}/{SERVICE}");
@@ -377,7 +377,10 @@ async fn the_primary_and_the_sentinels_have_passwords_of_their_own() {
     let sentinels = [
         format!("sentinel auth-user {SERVICE} ann"),
         format!("sentinel auth-pass {SERVICE} p@w"),
-        "user eve on >s@w allchannels +@all".into(),
+        // No more than the documentation asks for.
+        "user eve on >s@w &+switch-master -@all +subscribe +sentinel|get-master-addr-by-name \
+         +sentinel|master"
+            .into(),
     ];
     let service =
         Service::start_with(NEVER, &nodes, &sentinels.each_ref().map(String::as_str)).await;

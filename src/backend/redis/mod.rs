@@ -39,7 +39,7 @@ use self::{
     publisher::Publisher,
     reach::Reach,
     scripts::{Opening, Publishing},
-    sentinel::{Hopeless, Sentinels},
+    sentinel::{Hopeless, Sentinels, but},
     session::{Session, command},
 };
 use super::{
@@ -99,8 +99,8 @@ pub enum OpenError {
          knows at the end of the address, ?sentinel_username=…&sentinel_password=…"
     )]
     SentinelCredentials { sentinel: String, cause: String },
-    #[error("cannot use redis at {address}: of services the sentinels know {known}")]
-    UnknownService { address: String, known: String },
+    #[error("cannot use redis at {address}: they do not know the service{}", but(.known))]
+    UnknownService { address: String, known: Vec<String> },
     #[error("redis at {address} is version {version}: Tidings needs 7.0 or newer, or Valkey")]
     TooOld { address: String, version: String },
     #[error("redis at {address} does not let Tidings work: {step}: {cause}")]

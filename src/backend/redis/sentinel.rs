@@ -68,7 +68,7 @@ enum Trouble {
     Silent(CallError),
     #[error("refuses: {0}")]
     Refuses(CallError),
-    #[error("does not know the service, but {}", services(.0))]
+    #[error("does not know the service{}", but(.0))]
     Unknown(Vec<String>),
     #[error("names {node}: {error}")]
     Useless { node: String, error: CallError },
@@ -79,9 +79,9 @@ enum Trouble {
 /// Why the address has to be changed: waiting does not help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hopeless {
-    /// The service has another name, if any.
+    /// The service has another name, perhaps one of these.
     Service {
-        known: String,
+        known: Vec<String>,
     },
     SentinelCredentials {
         sentinel: String,
@@ -374,7 +374,7 @@ impl NoPrimary {
         let mut hopeless = None;
         for (sentinel, trouble) in &self.troubles {
             let this = match trouble {
-                Trouble::Unknown(known) => Hopeless::Service { known: services(known) },
+                Trouble::Unknown(known) => Hopeless::Service { known: known.clone() },
                 Trouble::Refuses(error) if error.is_of_credentials() => {
                     let (sentinel, cause) = (sentinel.clone(), error.to_string());
                     Hopeless::SentinelCredentials { sentinel, cause }
@@ -402,7 +402,7 @@ impl fmt::Display for NoPrimary {
     }
 }
 
-/// What else the sentinel watches over, for who misspelt a name.
+/// What else the sentinel watches over, for who misspelt a name; nothing where it does not tell.
 async fn services_of(link: &Link) -> Vec<String> {
     let ask = command(&["SENTINEL", "MASTERS"]);
     let all: Vec<Vec<(String, String)>> = link.call(&ask).await.unwrap_or_default();
@@ -412,12 +412,12 @@ async fn services_of(link: &Link) -> Vec<String> {
     all.into_iter().filter_map(name).collect()
 }
 
-fn services(names: &[String]) -> String {
-    match names {
-        [] => "none".into(),
-        names => {
-            let shown = names[..names.len().min(SERVICES_SHOWN)].join(", ");
-            if names.len() > SERVICES_SHOWN { format!("{shown}, …") } else { shown }
-        }
+/// What is said of the services that there are, where any is known.
+pub(super) fn but(known: &[String]) -> String {
+    let shown = known[..known.len().min(SERVICES_SHOWN)].join(", ");
+    match known.len() {
+        0 => String::new(),
+        1..=SERVICES_SHOWN => format!(", but {shown}"),
+        _ => format!(", but {shown}, …"),
     }
 }
