@@ -19,7 +19,7 @@ use crate::support::{
     in_process::{Lines, event, on_redis, publish, request},
     process::{Ended, Process, tidings},
     redis::{Persistence, RedisServer, Reply, free_port},
-    sentinel::{SERVICE, Sentinel, Service},
+    sentinel::{ANN, SERVICE, Sentinel, Service},
     served::{Served, reason},
 };
 
@@ -245,8 +245,7 @@ async fn a_primary_that_comes_back_too_late_is_not_written_to_any_more() {
 /// Only the sentinels tell of such a switch: they cannot reach the old primary, which goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_knows_of_no_switch_is_left_also_when_the_first_sentinel_dies() {
-    let ann = ["--user", "ann", "on", ">pw", "~*", "&*", "+@all"];
-    let mut service = Service::start_with(DOWN_AFTER, &ann, &[]).await;
+    let mut service = Service::start_with(DOWN_AFTER, &ANN, &[]).await;
     let broker = on_redis(&service.url_as("ann:pw@", ""), "a", Catalog::default()).await;
     let reader = reading(Lines::open(&broker, request(&["orders"])).await, "last");
     let served = Served::start(broker.clone(), Duration::ZERO).await;
@@ -257,9 +256,7 @@ async fn a_primary_that_knows_of_no_switch_is_left_also_when_the_first_sentinel_
     listened_to(&service, Some(first)).await;
 
     let [old, new] = &service.nodes;
-    // They come as somebody else, whose PING it refuses from now on, and any orders.
-    let orders = ["-ping", "-multi", "-replicaof", "-slaveof"];
-    old.command(&[&["ACL", "SETUSER", "default"], &orders[..]].concat()).await;
+    old.refuses_sentinels(true).await;
     let begun = Instant::now();
     loop {
         let Reply::Text(clients) = old.command(&["CLIENT", "LIST"]).await else {

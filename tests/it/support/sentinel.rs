@@ -13,6 +13,8 @@ use super::{
     redis::{Persistence, RedisServer, Reply, command_at, free_port},
 };
 
+/// A user of the nodes who may do everything.
+pub(crate) const ANN: [&str; 7] = ["--user", "ann", "on", ">pw", "~*", "&*", "+@all"];
 /// The name under which the sentinels know it.
 pub(crate) const SERVICE: &str = "orders-db";
 const SENTINELS: usize = 3;
@@ -21,6 +23,20 @@ pub(crate) struct Service {
     /// The first is the primary at the beginning.
     pub(crate) nodes: [RedisServer; 2],
     pub(crate) sentinels: Vec<Sentinel>,
+    /// Which node is the primary, as far as [`Service::fail_over`] knows.
+    leader: usize,
+}
+
+/// How a primary is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Failover {
+    Killed,
+    /// Killed when its replica has not heard from it for a while: what it took meanwhile is gone.
+    KilledAlone,
+    /// It answers nobody, and will come back.
+    Paused,
+    /// It answers all but the sentinels, which find no way to tell it.
+    CutOff,
 }
 
 pub(crate) struct Sentinel {
@@ -61,7 +77,7 @@ impl Service {
                 format!("sentinel myid {}", id(index)),
                 format!("sentinel monitor {SERVICE} {of} 2"),
                 format!("sentinel down-after-milliseconds {SERVICE} {}", down_after.as_millis()),
-                format!("sentinel failover-timeout {SERVICE} 3000"),
+                format!("sentinel failover-timeout {SERVICE} 2000"),
                 format!("sentinel known-replica {SERVICE} 127.0.0.1 {}", replica.port()),
             ];
             for (other, port) in ports.iter().enumerate().filter(|(other, _)| *other != index) {
@@ -73,12 +89,54 @@ impl Service {
             file.extend(lines.iter().map(|&line| line.to_owned()));
             sentinels.push(Sentinel::start(*port, &file.join("\n")));
         }
-        let service = Service { nodes: [primary, replica], sentinels };
+        let service = Service { nodes: [primary, replica], sentinels, leader: 0 };
         for sentinel in &service.sentinels {
             eventually("the sentinel could fail over", PATIENCE, || sentinel.is_ready()).await;
             sentinel.hurry().await;
         }
         service
+    }
+
+    /// Takes the primary away. Returns when the other node is the primary for all sentinels.
+    pub(crate) async fn fail_over(&mut self, how: Failover, alone: Duration) {
+        let (old, new) = (self.leader, 1 - self.leader);
+        match how {
+            Failover::Killed => self.nodes[old].kill9(),
+            Failover::KilledAlone => {
+                // It comes back with a password that nobody asked for, and is not let in.
+                self.nodes[new].command(&["CONFIG", "SET", "masterauth", "none"]).await;
+                self.nodes[old].client_kill("replica").await;
+                tokio::time::sleep(alone).await;
+                self.nodes[old].kill9();
+            }
+            Failover::Paused => self.nodes[old].sigstop(),
+            Failover::CutOff => self.nodes[old].refuses_sentinels(true).await,
+        }
+        self.is_led_by(new).await;
+        self.leader = new;
+    }
+
+    /// Returns when the old primary is a replica, and the sentinels could fail over again.
+    pub(crate) async fn mend(&mut self, how: Failover) {
+        let (old, new) = (1 - self.leader, self.leader);
+        match how {
+            Failover::Killed => self.nodes[old].restart().await,
+            Failover::KilledAlone => {
+                self.nodes[new].command(&["CONFIG", "SET", "masterauth", ""]).await;
+                self.nodes[old].restart().await;
+            }
+            Failover::Paused => self.nodes[old].sigcont(),
+            Failover::CutOff => self.nodes[old].refuses_sentinels(false).await,
+        }
+        eventually("the old primary follows the new one", PATIENCE, || async {
+            let info = self.nodes[old].try_command(&["INFO", "replication"]).await;
+            matches!(info, Ok(Reply::Text(info)) if info.contains("master_link_status:up"))
+        })
+        .await;
+        for sentinel in &self.sentinels {
+            eventually("the sentinel could fail over again", PATIENCE, || sentinel.is_ready())
+                .await;
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -105,6 +163,18 @@ impl Service {
             self.nodes[node].info("replication").await.contains("role:master")
         })
         .await;
+    }
+}
+
+impl RedisServer {
+    /// Sentinels come as the default user: it refuses their PING, so that it is down for them, and
+    /// their orders. Others have to come as somebody else.
+    pub(crate) async fn refuses_sentinels(&self, refuses: bool) {
+        let sign = if refuses { "-" } else { "+" };
+        let orders =
+            ["ping", "multi", "replicaof", "slaveof"].map(|order| format!("{sign}{order}"));
+        let orders = orders.each_ref().map(String::as_str);
+        self.command(&[&["ACL", "SETUSER", "default"], &orders[..]].concat()).await;
     }
 }
 
