@@ -282,20 +282,18 @@ fn start_lines(config: &Config, address: SocketAddr, backend: &Description) -> V
     ];
     if let Some(redis) = &config.redis {
         let hello = format!("PUBLISH {}orders hello", config.channel_prefix);
-        lines.push(match &redis.url.place {
-            RedisPlace::Tcp { host, port } => format!("  redis-cli -h {host} -p {port} {hello}"),
-            RedisPlace::Tls { host, port } => {
-                format!("  redis-cli --tls -h {host} -p {port} {hello}")
-            }
-            RedisPlace::Unix { path } => format!("  redis-cli -s {} {hello}", path.display()),
+        let (place, command) = match &redis.url.place {
+            RedisPlace::Tcp { host, port } => (format!("-h {host} -p {port}"), hello),
+            RedisPlace::Tls { host, port } => (format!("--tls -h {host} -p {port}"), hello),
+            RedisPlace::Unix { path } => (format!("-s {}", path.display()), hello),
             RedisPlace::Sentinel { tls, sentinels, service, .. } => {
-                let tls = if *tls { "--tls " } else { "" };
                 let (host, port) = sentinels.first().expect("an address has a sentinel");
-                format!(
-                    "  redis-cli {tls}-h {host} -p {port} SENTINEL GET-MASTER-ADDR-BY-NAME {service}"
-                )
+                let tls = if *tls { "--tls " } else { "" };
+                let ask = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {service}");
+                (format!("{tls}-h {host} -p {port}"), ask)
             }
-        });
+        };
+        lines.push(format!("  redis-cli {place} {command}"));
     }
     lines.push(String::new());
     lines

@@ -112,7 +112,7 @@ async fn faults_that_lose_nothing_leave_no_gap() {
 
 /// Behind sentinels, whatever becomes of the primary: what a failover loses is announced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_event_is_lost_in_silence_by_a_failover() {
+async fn a_failover_behind_sentinels_loses_nothing_in_silence() {
     let faults = number("TIDINGS_TRIAL_FAULTS").map_or(FAILOVERS.len() as u32, |n| n as u32);
     let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(5000);
     let verdict = run(Plan {
