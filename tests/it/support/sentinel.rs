@@ -4,7 +4,7 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -97,6 +97,19 @@ impl Service {
         service
     }
 
+    /// When the first sentinel names this node.
+    pub(crate) async fn named(&self, node: usize) -> Instant {
+        let port = Some(self.nodes[node].port());
+        loop {
+            for sentinel in &self.sentinels {
+                if sentinel.names().await == port {
+                    return Instant::now();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Takes the primary away. Returns when the other node is the primary for all sentinels.
     pub(crate) async fn fail_over(&mut self, how: Failover, alone: Duration) {
         let (old, new) = (self.leader, 1 - self.leader);
@@ -154,7 +167,7 @@ impl Service {
     /// Waits until a sentinel names this node as the primary, and the node agrees.
     pub(crate) async fn is_led_by(&self, node: usize) {
         let port = self.nodes[node].port();
-        eventually("the sentinels agree on another primary", PATIENCE, || async {
+        eventually("the sentinels agree on another primary", 2 * PATIENCE, || async {
             for sentinel in &self.sentinels {
                 if sentinel.names().await.is_some_and(|named| named != port) {
                     return false;
