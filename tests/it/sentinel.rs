@@ -19,7 +19,7 @@ use crate::support::{
     in_process::{Lines, event, on_redis, publish, request},
     process::{Ended, Process, tidings},
     redis::{Persistence, RedisServer, Reply, free_port},
-    sentinel::{ANN, SERVICE, Sentinel, Service},
+    sentinel::{ANN, Failover, SERVICE, Sentinel, Service},
     served::{Served, reason},
 };
 
@@ -286,6 +286,53 @@ async fn a_primary_that_knows_of_no_switch_is_left_also_when_the_first_sentinel_
     assert!(new.info("replication").await.contains("role:master"));
     publish_until_taken(&broker, "last").await;
     none_is_lost_in_silence(&publishing.acknowledged, &reader.await.expect("heard to the end"));
+}
+
+/// It hears nothing of the others, and the old primary goes on: what it says was true once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sentinel_that_missed_a_switch_takes_nobody_back() {
+    let blind = ["--user", "blind", "on", ">pw", "~*", "+@all", "-publish", "-subscribe"];
+    let mut service = Service::start_with(DOWN_AFTER, &[&ANN[..], &blind].concat(), &[]).await;
+    let file = [
+        format!("sentinel monitor {SERVICE} 127.0.0.1 {} 9", service.nodes[0].port()),
+        format!("sentinel auth-user {SERVICE} blind"),
+        format!("sentinel auth-pass {SERVICE} pw"),
+    ];
+    service.sentinels.push(Sentinel::start(free_port(), &file.join("\n")));
+    let broker = on_redis(&service.url_as("ann:pw@", ""), "a", Catalog::default()).await;
+    let served = Served::start(broker, Duration::ZERO).await;
+    let mut publishing = Publishing::to(&served).await;
+    publishing.times(20).await;
+    let others = service.sentinels.pop().expect("just started");
+    service.fail_over(Failover::CutOff, Duration::ZERO).await;
+    let [old, new] = &service.nodes;
+    eventually("the broker has left", FAILOVER_MAX, || async { !serves_ann(old).await }).await;
+    publishing.until_it_works().await;
+
+    service.sentinels.iter().for_each(Sentinel::sigstop);
+    eventually("the broker listens to who missed it", PATIENCE, || others.is_listened_to()).await;
+    let begun = new.calls("publish").await;
+    eventually("it has asked some times", PATIENCE, || async {
+        assert!(!serves_ann(old).await);
+        new.calls("publish").await >= begun + 4
+    })
+    .await;
+    publishing.times(20).await;
+    // The other is the first to be asked, and now there is somebody who knows better.
+    service.sentinels[0].sigcont();
+    for kind in ["normal", "pubsub"] {
+        new.client_kill(kind).await;
+    }
+    publishing.until_it_works().await;
+    publishing.times(20).await;
+    assert!(serves_ann(new).await && !serves_ann(old).await);
+}
+
+async fn serves_ann(node: &RedisServer) -> bool {
+    match node.command(&["CLIENT", "LIST"]).await {
+        Reply::Text(clients) => clients.contains(" user=ann "),
+        reply => panic!("CLIENT LIST answered {reply:?}"),
+    }
 }
 
 /// Which sentinel the broker listens to, other than `before`.

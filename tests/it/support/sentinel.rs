@@ -11,6 +11,7 @@ use super::{
     backend::PATIENCE,
     eventually,
     redis::{Persistence, RedisServer, Reply, command_at, free_port},
+    signal,
 };
 
 /// A user of the nodes who may do everything.
@@ -209,6 +210,14 @@ impl Sentinel {
     pub(crate) fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    pub(crate) fn sigstop(&self) {
+        signal(self.child.id(), "-STOP");
+    }
+
+    pub(crate) fn sigcont(&self) {
+        signal(self.child.id(), "-CONT");
     }
 
     /// None where it does not answer.
