@@ -185,8 +185,9 @@ impl RedisServer {
     /// their orders. Others have to come as somebody else.
     pub(crate) async fn refuses_sentinels(&self, refuses: bool) {
         let sign = if refuses { "-" } else { "+" };
-        let orders =
-            ["ping", "multi", "replicaof", "slaveof"].map(|order| format!("{sign}{order}"));
+        // The last one is how they end connections of clients, also where the rest was refused.
+        let orders = ["ping", "multi", "replicaof", "slaveof", "client|kill"];
+        let orders = orders.map(|order| format!("{sign}{order}"));
         let orders = orders.each_ref().map(String::as_str);
         self.command(&[&["ACL", "SETUSER", "default"], &orders[..]].concat()).await;
     }
