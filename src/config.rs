@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use file::Place;
 use file::{File, FileRule, Source};
-use values::{ByteSize, InvalidValue, Listen, Period, RedisPlace, RedisUrl, Threads, redacted};
+use values::{ByteSize, InvalidValue, Listen, Period, RedisUrl, Threads, redacted};
 
 use crate::{
     backend::{BridgeMode, Keeping, Mode, TopicSettings, redis::Redis},
@@ -91,10 +91,11 @@ pub struct Flags {
     /// Where to listen for gRPC [default: 127.0.0.1:7070]; port 0 takes a free one.
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Keep events on this Redis instead of in memory: redis://, rediss://, unix://.
+    /// Keep events on this Redis instead of in memory: redis://, rediss://, unix://,
+    /// redis+sentinel://.
     #[arg(long, env = "TIDINGS_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
-    /// Trust the certificate authorities in this PEM file for a rediss:// URL.
+    /// Trust the certificate authorities in this PEM file for a rediss:// or rediss+sentinel:// URL.
     #[arg(long, env = "TIDINGS_REDIS_CA", value_name = "FILE")]
     pub redis_ca: Option<PathBuf>,
     /// Put before a topic's name to get the channel where raw Redis clients meet it [default: none].
@@ -362,9 +363,10 @@ fn redis_settings(url: RedisUrl, ca: Option<PathBuf>) -> Result<RedisSettings, C
 }
 
 fn checked_ca(url: &RedisUrl, file: PathBuf) -> Result<PathBuf, ConfigError> {
-    if !matches!(url.place, RedisPlace::Tls { .. }) {
+    if !url.is_encrypted() {
         return Err(ConfigError::Inconsistent(format!(
-            "redis_ca is set, but {url} uses no TLS: write the URL as rediss://"
+            "redis_ca is set, but {url} uses no TLS: write the URL as rediss:// or \
+             rediss+sentinel://"
         )));
     }
     let pem = match fs::read(&file) {

@@ -60,6 +60,8 @@ impl ServeError {
             ServeError::Redis(
                 OpenError::Address(_)
                 | OpenError::Credentials { .. }
+                | OpenError::SentinelCredentials { .. }
+                | OpenError::UnknownService { .. }
                 | OpenError::TooOld { .. }
                 | OpenError::Unfit { .. },
             )
@@ -74,7 +76,12 @@ impl ServeError {
     /// Whether it will be so until somebody changes the configuration.
     pub fn is_configuration(&self) -> bool {
         match self {
-            ServeError::Redis(OpenError::Address(_) | OpenError::Credentials { .. })
+            ServeError::Redis(
+                OpenError::Address(_)
+                | OpenError::Credentials { .. }
+                | OpenError::SentinelCredentials { .. }
+                | OpenError::UnknownService { .. },
+            )
             | ServeError::Topics(_) => true,
             ServeError::Redis(
                 OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
@@ -275,12 +282,19 @@ fn start_lines(config: &Config, address: SocketAddr, backend: &Description) -> V
         ),
     ];
     if let Some(redis) = &config.redis {
-        let place = match &redis.url.place {
-            RedisPlace::Tcp { host, port } => format!("-h {host} -p {port}"),
-            RedisPlace::Tls { host, port } => format!("--tls -h {host} -p {port}"),
-            RedisPlace::Unix { path } => format!("-s {}", path.display()),
+        let hello = format!("PUBLISH {}orders hello", config.channel_prefix);
+        let (place, command) = match &redis.url.place {
+            RedisPlace::Tcp { host, port } => (format!("-h {host} -p {port}"), hello),
+            RedisPlace::Tls { host, port } => (format!("--tls -h {host} -p {port}"), hello),
+            RedisPlace::Unix { path } => (format!("-s {}", path.display()), hello),
+            RedisPlace::Sentinel { tls, sentinels, service, .. } => {
+                let (host, port) = sentinels.first().expect("an address has a sentinel");
+                let tls = if *tls { "--tls " } else { "" };
+                let ask = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {service}");
+                (format!("{tls}-h {host} -p {port}"), ask)
+            }
         };
-        lines.push(format!("  redis-cli {place} PUBLISH {}orders hello", config.channel_prefix));
+        lines.push(format!("  redis-cli {place} {command}"));
     }
     lines.push(String::new());
     lines

@@ -12,7 +12,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::limits::THREADS_MAX;
+use crate::{
+    backend::redis::{SentinelUrl, percent_decoded},
+    limits::THREADS_MAX,
+};
 
 /// A length of time: `250ms`, `5s`, `30m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -51,9 +54,25 @@ pub struct RedisUrl {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisPlace {
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16 },
-    Unix { path: PathBuf },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Tls {
+        host: String,
+        port: u16,
+    },
+    Unix {
+        path: PathBuf,
+    },
+    /// Wherever these say that the service is.
+    Sentinel {
+        tls: bool,
+        sentinels: Vec<(String, u16)>,
+        service: String,
+        user: Option<String>,
+        password: Option<Secret>,
+    },
 }
 
 /// The text is not such a value. Says what one looks like, and shows no password.
@@ -222,6 +241,9 @@ impl RedisUrl {
         match &self.place {
             RedisPlace::Tcp { host, .. } => !is_local(host),
             RedisPlace::Tls { .. } | RedisPlace::Unix { .. } => false,
+            RedisPlace::Sentinel { tls, sentinels, .. } => {
+                !tls && !sentinels.iter().all(|(host, _)| is_local(host))
+            }
         }
     }
 
@@ -230,11 +252,23 @@ impl RedisUrl {
         self.text.expose()
     }
 
-    /// The host, or the path of the socket.
+    /// Whether TLS is spoken there.
+    pub fn is_encrypted(&self) -> bool {
+        match &self.place {
+            RedisPlace::Tls { .. } => true,
+            RedisPlace::Sentinel { tls, .. } => *tls,
+            RedisPlace::Tcp { .. } | RedisPlace::Unix { .. } => false,
+        }
+    }
+
+    /// The host, or the path of the socket, or the service and its sentinels.
     pub fn host(&self) -> String {
         match &self.place {
             RedisPlace::Tcp { host, .. } | RedisPlace::Tls { host, .. } => host.clone(),
             RedisPlace::Unix { path } => path.display().to_string(),
+            RedisPlace::Sentinel { sentinels, service, .. } => {
+                format!("{service} by {}", hosts(sentinels))
+            }
         }
     }
 }
@@ -245,17 +279,40 @@ impl FromStr for RedisUrl {
     fn from_str(text: &str) -> Result<RedisUrl, InvalidValue> {
         let invalid = |expected| InvalidValue::new(text, expected);
         let (scheme, rest) = text.trim().split_once("://").ok_or_else(|| {
-            invalid("a Redis URL: write it as redis://127.0.0.1:6379, rediss://…, or unix:///path")
+            invalid(
+                "a Redis URL: write it as redis://127.0.0.1:6379, rediss://…, unix:///path, or \
+                 redis+sentinel://host:26379,host2:26379/service",
+            )
         })?;
+        if let Some(parsed) = SentinelUrl::parse(text) {
+            let url = RedisUrl::from(parsed.map_err(invalid)?);
+            return Ok(RedisUrl { text: Secret::new(text.trim()), ..url });
+        }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let url = match scheme {
             "redis" => parse_tcp(rest, query, |host, port| RedisPlace::Tcp { host, port }),
             "rediss" => parse_tcp(rest, query, |host, port| RedisPlace::Tls { host, port }),
             "unix" | "redis+unix" => parse_unix(rest, query),
-            _ => Err("a Redis URL: it begins with redis://, rediss://, unix:// or redis+unix://"),
+            _ => Err("a Redis URL: it begins with redis://, rediss://, unix://, redis+unix://, \
+                 redis+sentinel:// or rediss+sentinel://"),
         };
         let url = url.map_err(invalid)?;
         Ok(RedisUrl { text: Secret::new(text.trim()), ..url })
+    }
+}
+
+impl From<SentinelUrl> for RedisUrl {
+    fn from(url: SentinelUrl) -> RedisUrl {
+        let SentinelUrl { tls, sentinels, service, database, user, password, .. } = url;
+        let place = RedisPlace::Sentinel {
+            tls,
+            sentinels,
+            service,
+            user: url.sentinel_user,
+            password: url.sentinel_password.map(Secret),
+        };
+        let (password, text) = (password.map(Secret), Secret::new(""));
+        RedisUrl { place, user, password, database, text }
     }
 }
 
@@ -325,22 +382,19 @@ fn database(text: &str) -> Result<u32, &'static str> {
     if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| invalid) }
 }
 
-/// Undoes `%40` and the like.
 fn decoded(text: &str) -> Result<String, &'static str> {
     const INVALID: &str = "a Redis URL with % and two hexadecimal digits for special characters";
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let hex = rest.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).ok_or(INVALID)?;
-        bytes.push(u8::from_str_radix(hex, 16).map_err(|_| INVALID)?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| INVALID)
+    percent_decoded(text).ok_or(INVALID)
+}
+
+/// As they stand in a URL.
+fn hosts(sentinels: &[(String, u16)]) -> String {
+    let each = sentinels.iter().map(|(host, port)| format!("{}:{port}", bracketed(host)));
+    each.collect::<Vec<_>>().join(",")
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.into() }
 }
 
 fn is_local(host: &str) -> bool {
@@ -355,13 +409,21 @@ impl fmt::Display for RedisUrl {
             None if user.is_empty() => String::new(),
             None => format!("{user}@"),
         };
-        let host = |host: &str| if host.contains(':') { format!("[{host}]") } else { host.into() };
         match &self.place {
-            RedisPlace::Tcp { host: name, port } => {
-                write!(f, "redis://{credentials}{}:{port}/{}", host(name), self.database)
+            RedisPlace::Tcp { host, port } => {
+                write!(f, "redis://{credentials}{}:{port}/{}", bracketed(host), self.database)
             }
-            RedisPlace::Tls { host: name, port } => {
-                write!(f, "rediss://{credentials}{}:{port}/{}", host(name), self.database)
+            RedisPlace::Tls { host, port } => {
+                write!(f, "rediss://{credentials}{}:{port}/{}", bracketed(host), self.database)
+            }
+            RedisPlace::Sentinel { tls, sentinels, service, user, password } => {
+                let scheme = if *tls { "rediss+sentinel" } else { "redis+sentinel" };
+                let (hosts, database) = (hosts(sentinels), self.database);
+                write!(f, "{scheme}://{credentials}{hosts}/{service}/{database}")?;
+                let user = user.iter().map(|user| format!("sentinel_username={user}"));
+                let password = password.iter().map(|_| "sentinel_password=***".to_owned());
+                let query: Vec<_> = user.chain(password).collect();
+                if query.is_empty() { Ok(()) } else { write!(f, "?{}", query.join("&")) }
             }
             RedisPlace::Unix { path } => {
                 write!(f, "unix://{}?db={}", path.display(), self.database)?;
@@ -386,17 +448,18 @@ pub fn redacted(text: &str) -> String {
 
 fn redacted_word(word: &str) -> String {
     let mut word = word.to_owned();
-    if let Some(at) = word.rfind('@') {
-        let begin = word.find("://").map_or(0, |scheme| scheme + 3);
-        if begin <= at && word[begin..at].contains(|c: char| c != '.') {
-            word.replace_range(begin..at, "***");
-        }
-    }
+    // First these: an @ in one of them would end what is left out too early.
     for name in ["pass=", "password="] {
         if let Some(found) = word.find(name) {
             let begin = found + name.len();
             let end = word[begin..].find(|c: char| "&'\"`".contains(c) || c.is_whitespace());
             word.replace_range(begin..end.map_or(word.len(), |end| begin + end), "***");
+        }
+    }
+    if let Some(at) = word.rfind('@') {
+        let begin = word.find("://").map_or(0, |scheme| scheme + 3);
+        if begin <= at && word[begin..at].contains(|c: char| c != '.') {
+            word.replace_range(begin..at, "***");
         }
     }
     word
@@ -509,6 +572,23 @@ mod tests {
     }
 
     #[test]
+    fn a_url_of_sentinels_is_shown_as_it_may_be_typed() {
+        let text = "rediss+sentinel://ann:canary@a:1,[::1]:2/orders/3\
+                    ?sentinel_username=eve&sentinel_password=canary";
+        let full = url(text);
+        assert_eq!((full.expose(), full.is_encrypted()), (text, true));
+        assert_eq!(full.to_string(), text.replace("canary", "***"));
+        let shown = full.to_string();
+        assert_eq!(url(&shown).to_string(), shown);
+        assert_eq!(url("redis+sentinel://a/s").to_string(), "redis+sentinel://a:26379/s/0");
+        let error = "redis+sentinel://a".parse::<RedisUrl>().expect_err("no service").to_string();
+        let expected = "\"redis+sentinel://a\" is not a Sentinel URL with the name under which the \
+                        sentinels know the primary: write it as \
+                        redis+sentinel://host:26379,host2:26379/service";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
     fn only_a_redis_that_others_can_listen_to_is_exposed() {
         for (text, exposed) in [
             ("redis://127.0.0.1", false),
@@ -518,6 +598,9 @@ mod tests {
             ("rediss://far", false),
             ("redis://far", true),
             ("redis://10.0.0.1", true),
+            ("redis+sentinel://localhost,[::1]/s", false),
+            ("redis+sentinel://localhost,far/s", true),
+            ("rediss+sentinel://far/s", false),
         ] {
             assert_eq!(url(text).is_exposed(), exposed, "{text}");
         }
@@ -532,6 +615,10 @@ mod tests {
             "redis://ann:canary@h/x",
             "ann:canary@h",
             "unix:///s?pass=canary&x=1",
+            "unix:///s?pass=can@canary",
+            "redis+sentinel://:canary@h,h2/s?x=1",
+            "redis+sentinel://h/s?x=1&sentinel_password=can@canary",
+            "redis+sentinel://h/s?sentinel_password=canary%",
             "invalid value 'redis://ann:canary@h' for '--redis <URL>'",
         ] {
             assert!(!redacted(text).contains("canary"), "{}", redacted(text));

@@ -46,6 +46,7 @@ mod redis_errors;
 mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
+mod sentinel;
 mod serving;
 mod story;
 mod support;

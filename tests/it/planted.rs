@@ -15,6 +15,7 @@ async fn trial(name: &'static str, rules: Rules, kinds: &'static [Fault], faults
         seed: fastrand::u64(..1_000_000),
         make: Make::InProcess(rules),
         brokers: 2,
+        sentinels: false,
         persistence: Persistence::None,
         kinds,
         faults,

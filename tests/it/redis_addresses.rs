@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Publishes and subscribes through a broker on this Redis; returns how Redis lists its clients.
-async fn works(redis: &RedisServer, arguments: &[&str]) -> Vec<String> {
+pub(crate) async fn works(redis: &RedisServer, arguments: &[&str]) -> Vec<String> {
     let broker = Broker::program(arguments).await;
     let address = broker.address().to_string();
     let run = async |arguments: &[&str]| {
@@ -125,7 +125,7 @@ async fn tls_with_an_authority_of_ones_own() {
 
 /// `ca.pem`, what it vouches for as `redis.pem` and `redis.key`, and `other.pem` that vouches for
 /// nothing.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let authority = || {
         let mut params = CertificateParams::new(Vec::new()).unwrap();

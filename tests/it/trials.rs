@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use crate::support::{
     broker::Make,
     redis::Persistence,
-    trial::{ALL, Fault, HARMLESS, PUBLISHERS, Plan, Verdict, run},
+    trial::{ALL, FAILOVERS, Fault, HARMLESS, PUBLISHERS, Plan, Verdict, run},
 };
 
 fn number(variable: &str) -> Option<u64> {
@@ -30,6 +30,7 @@ fn plan(name: &'static str, seed: u64) -> Plan {
         make: Make::Program,
         brokers: 2,
         persistence: Persistence::None,
+        sentinels: false,
         kinds: ALL,
         faults: ALL.len() as u32,
         events: 52_000,
@@ -107,6 +108,24 @@ async fn faults_that_lose_nothing_leave_no_gap() {
     println!("{}\n{}", Verdict::head(), verdict.row());
     verdict.acquit();
     assert_eq!(verdict.report.gaps, 0, "{}", verdict.story());
+}
+
+/// Behind sentinels, whatever becomes of the primary: what a failover loses is announced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_behind_sentinels_loses_nothing_in_silence() {
+    let faults = number("TIDINGS_TRIAL_FAULTS").map_or(FAILOVERS.len() as u32, |n| n as u32);
+    let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(5000);
+    let verdict = run(Plan {
+        sentinels: true,
+        kinds: FAILOVERS,
+        faults,
+        events,
+        ..plan("failovers", seed())
+    })
+    .await;
+    println!("{}\n{}\n{}", Verdict::head(), verdict.row(), verdict.faults_by_kind());
+    verdict.acquit();
+    assert!(verdict.report.gaps > 0, "no other history was noticed: {}", verdict.story());
 }
 
 /// Of each request on a stream its answer says what became of it, also where Redis or the broker is

@@ -27,6 +27,7 @@ struct Remedy {
 const LISTENER: &str = "src/backend/redis/listener.rs";
 const PUBLISHER: &str = "src/backend/redis/publisher.rs";
 const SYNC: &str = "src/backend/redis/sync.rs";
+const SENTINEL: &str = "src/backend/redis/sentinel.rs";
 const SESSION: &str = "src/backend/redis/session.rs";
 const OPEN: &str = "src/backend/redis/scripts/open.lua";
 const PUBLISH: &str = "src/backend/redis/scripts/publish_begin.lua";
@@ -339,6 +340,20 @@ const REMEDIES: &[Remedy] = &[
         with: "if known.lock().has_left(last.epoch) {",
         without: "if false {",
         test: "redis_races::a_life_that_was_left_does_not_come_back",
+    },
+    Remedy {
+        against: "sentinels: a switch of which the old primary knows nothing",
+        file: SESSION,
+        with: "if commands || listening {",
+        without: "if false && (commands || listening) {",
+        test: "sentinel::a_primary_that_knows_of_no_switch_is_left_also_when_the_first_sentinel_dies",
+    },
+    Remedy {
+        against: "sentinels: the one that is listened to dies",
+        file: SENTINEL,
+        with: "self.put_last(&first);",
+        without: "",
+        test: "sentinel::a_primary_that_knows_of_no_switch_is_left_also_when_the_first_sentinel_dies",
     },
     Remedy {
         against: "a sign of life that a Redis refuses that cannot save",

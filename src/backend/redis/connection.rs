@@ -4,20 +4,18 @@
 //! ours. A call that passes its deadline closes the connection, so that nothing is sent behind a
 //! command of which the outcome is unknown. Nothing here reconnects: see `session.rs`.
 
-use std::{path::PathBuf, time::Duration};
-
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisError, TlsCertificates, Value,
-    aio::MultiplexedConnection,
-    io::tcp::{TcpSettings, socket2::TcpKeepalive},
-};
+use redis::{AsyncConnectionConfig, Cmd, PushInfo, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{keys, session::Identity};
+use super::{
+    address::{Address, Node},
+    keys,
+    sentinel::NoPrimary,
+    session::Identity,
+};
 use crate::{backend::BackendError, limits::BACKEND_DEADLINE};
 
 /// What the publish script answers where the stream holds something behind the place that the
@@ -29,28 +27,15 @@ const DAMAGED: &str = "DAMAGED";
 /// What the open script answers where a topic is kept in a way that we know nothing of.
 const MODE: &str = "MODE";
 
-/// Where Redis is: today one address; Sentinel and Cluster will resolve theirs here, at every
-/// connection anew.
-#[derive(Debug, Clone)]
-pub(super) struct Address {
-    info: ConnectionInfo,
-    ca: Option<Vec<u8>>,
-}
-
-/// The address cannot be used. Says nothing of the password in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAddress {
-    #[error("{0}: use redis://[user:password@]host[:port][/database], rediss://… or unix:///path")]
-    Malformed(String),
-    #[error("cannot read the certificate authority {path}: {cause}")]
-    Ca { path: PathBuf, cause: String },
-}
-
-/// A connection to the primary.
+/// A connection to the primary, or to a sentinel: then without what only the primary has.
 #[derive(Debug)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
     closed: CancellationToken,
+    /// Where it leads.
+    pub(super) node: String,
+    /// Of the sentinels' configuration in which that is the primary.
+    pub(super) config_epoch: u64,
     /// Which connection this is, among all that this process made.
     pub(super) generation: u64,
     /// Which run of a Redis is at the other end.
@@ -76,68 +61,9 @@ pub(super) enum CallError {
     /// A key holds what we did not write, as was found before anything was written.
     #[error("{0}")]
     Damaged(String),
-}
-
-impl Address {
-    pub(super) fn parse(url: &str, ca: Option<&PathBuf>) -> Result<Address, InvalidAddress> {
-        let malformed = |error: RedisError| {
-            InvalidAddress::Malformed(error.detail().unwrap_or("not an address").to_owned())
-        };
-        let info = url.into_connection_info().map_err(malformed)?;
-        let settings = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(3))
-            .with_interval(Duration::from_secs(1))
-            .with_retries(3);
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(keepalive)
-            .set_user_timeout(Duration::from_secs(5));
-        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|error| InvalidAddress::Ca {
-                path: path.clone(),
-                cause: error.to_string(),
-            })
-        };
-        Ok(Address { info, ca: ca.map(read).transpose()? })
-    }
-
-    /// Whether all of it can be used, as far as that shows before anything is dialled.
-    pub(super) fn check(url: &str, ca: Option<&PathBuf>) -> Result<(), InvalidAddress> {
-        let address = Address::parse(url, ca)?;
-        let unusable = |error: RedisError| match ca {
-            Some(path) => InvalidAddress::Ca { path: path.clone(), cause: error.to_string() },
-            None => InvalidAddress::Malformed(error.to_string()),
-        };
-        address.client().map(drop).map_err(unusable)
-    }
-
-    /// Host and port, or the path: no user, no password.
-    pub(super) fn shown(&self) -> String {
-        self.info.addr().to_string()
-    }
-
-    pub(super) fn is_encrypted(&self) -> bool {
-        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
-    }
-
-    fn client(&self) -> Result<Client, RedisError> {
-        // rustls wants to be told whose cryptography it uses, once per process; an error means that
-        // it was told before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        match &self.ca {
-            Some(pem) if self.is_encrypted() => {
-                let tls = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
-                Client::build_with_tls(self.info.clone(), tls)
-            }
-            Some(_) | None => Client::open(self.info.clone()),
-        }
-    }
+    /// There is nothing to connect to.
+    #[error("{0}")]
+    NoPrimary(NoPrimary),
 }
 
 impl Link {
@@ -145,6 +71,30 @@ impl Link {
     pub(super) async fn connect(
         address: &Address,
         generation: u64,
+        on_push: impl Fn(PushInfo) + Clone + Send + Sync + 'static,
+    ) -> Result<Link, CallError> {
+        match address {
+            Address::Node(node) => Link::to_primary(node, 0, generation, on_push).await,
+            Address::Service(sentinels) => sentinels.connect(generation, on_push).await,
+        }
+    }
+
+    pub(super) async fn to_primary(
+        node: &Node,
+        config_epoch: u64,
+        generation: u64,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Link, CallError> {
+        let mut link = Link::dial(node, on_push).await?;
+        let identity = Identity::of(&link).await?;
+        link.rename(&identity.replid);
+        link.run_id = identity.run_id;
+        Ok(Link { config_epoch, generation, ..link })
+    }
+
+    /// To whatever is there.
+    pub(super) async fn dial(
+        node: &Node,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Link, CallError> {
         let closed = CancellationToken::new();
@@ -160,23 +110,21 @@ impl Link {
                 on_push(push);
                 Ok::<(), redis::aio::SendError>(())
             });
-        let client = address.client().map_err(CallError::Refused)?;
+        let client = node.client().map_err(CallError::Refused)?;
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let connection = timeout(2 * BACKEND_DEADLINE, connecting)
             .await
             .map_err(|_| CallError::Lost("connecting took too long".into()))?
             .map_err(CallError::Refused)?;
-        let mut link = Link {
+        Ok(Link {
             connection,
             closed,
-            generation,
+            node: node.shown(),
+            config_epoch: 0,
+            generation: 0,
             run_id: String::new(),
             replid: Mutex::default(),
-        };
-        let identity = Identity::of(&link).await?;
-        link.rename(&identity.replid);
-        link.run_id = identity.run_id;
-        Ok(link)
+        })
     }
 
     /// The replication id of the Redis at the other end, as it was read over this connection.
@@ -332,7 +280,7 @@ impl CallError {
     /// command, or at a script's first write.
     pub(super) fn is_certain(&self) -> bool {
         match self {
-            CallError::NotSent | CallError::Damaged(_) => true,
+            CallError::NotSent | CallError::Damaged(_) | CallError::NoPrimary(_) => true,
             CallError::Lost(_) | CallError::Unexpected(_) => false,
             CallError::Refused(error) => match error.code() {
                 Some(
@@ -352,7 +300,7 @@ impl CallError {
         match self {
             CallError::Unexpected(_) | CallError::Damaged(_) => true,
             CallError::Refused(error) => matches!(error.code(), Some("ERR" | "WRONGTYPE")),
-            CallError::NotSent | CallError::Lost(_) => false,
+            CallError::NotSent | CallError::Lost(_) | CallError::NoPrimary(_) => false,
         }
     }
 
@@ -366,6 +314,22 @@ impl CallError {
             CallError::NotSent
             | CallError::Lost(_)
             | CallError::Unexpected(_)
+            | CallError::Damaged(_)
+            | CallError::NoPrimary(_) => false,
+        }
+    }
+
+    /// Whether Redis is about to have another primary.
+    pub(super) fn is_of_a_failover(&self) -> bool {
+        match self {
+            CallError::NoPrimary(why) => why.is_a_failover(),
+            CallError::Refused(_) => matches!(
+                self.code(),
+                Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN")
+            ),
+            CallError::NotSent
+            | CallError::Lost(_)
+            | CallError::Unexpected(_)
             | CallError::Damaged(_) => false,
         }
     }
@@ -376,7 +340,8 @@ impl CallError {
             CallError::NotSent
             | CallError::Lost(_)
             | CallError::Unexpected(_)
-            | CallError::Damaged(_) => None,
+            | CallError::Damaged(_)
+            | CallError::NoPrimary(_) => None,
         }
     }
 }
@@ -388,10 +353,10 @@ impl From<CallError> for BackendError {
         if let CallError::Damaged(cause) = error {
             return BackendError::Refused { cause };
         }
+        if error.is_of_a_failover() {
+            return BackendError::Failover { cause };
+        }
         match error.code() {
-            Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN") => {
-                BackendError::Failover { cause }
-            }
             Some("OOM") => BackendError::Full { cause },
             // What passes by itself, or is mended without us.
             Some("LOADING" | "BUSY" | "NOREPLICAS" | "MISCONF") | None => {
@@ -417,36 +382,5 @@ pub(super) fn bytes_of(value: Value) -> Option<Bytes> {
         Value::SimpleString(text) => Some(Bytes::from(text)),
         Value::VerbatimString { text, .. } => Some(Bytes::from(text)),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_parsed_and_shown_without_secrets() {
-        let address = |url| Address::parse(url, None);
-        for url in ["redis://user:hunter2@localhost:6380/3", "rediss://:hunter2@localhost:6380"] {
-            let shown = address(url).expect("an address").shown();
-            assert_eq!(shown, "localhost:6380");
-        }
-        assert_eq!(
-            address("unix:///run/redis.sock?db=2").expect("a path").shown(),
-            "/run/redis.sock"
-        );
-        for url in
-            ["unix:///run/r.sock?db=3&user=ann&pass=hunter2", "redis+unix:///run/r.sock?db=3"]
-        {
-            let address = address(url).expect("a path");
-            assert_eq!(
-                (address.shown().as_str(), address.info.redis_settings().db()),
-                ("/run/r.sock", 3)
-            );
-        }
-        for url in ["", "http://localhost", "redis://", "localhost:6379", "redis://h:99999"] {
-            let error = address(url).expect_err(url).to_string();
-            assert!(!error.contains("hunter2"), "{error}");
-        }
     }
 }

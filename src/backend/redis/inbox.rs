@@ -56,7 +56,7 @@ pub(super) struct Door {
 
 impl Inbox {
     /// The inbox, and what the connection's task is to do with each push. It never waits.
-    pub(super) fn new(probe_channel: String) -> (Inbox, impl Fn(PushInfo) + Send + Sync) {
+    pub(super) fn new(probe_channel: String) -> (Inbox, impl Fn(PushInfo) + Clone + Send + Sync) {
         let (sender, pushes) = mpsc::channel(PUSHES_MAX);
         let door = Arc::new(Door {
             bytes: AtomicUsize::new(0),

@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, interval, sleep_until, timeout},
+    time::{Instant, interval, timeout},
 };
 use tracing::{debug, warn};
 
@@ -180,7 +180,7 @@ impl Listener {
                 }
                 Err(error) => self.session.note(&error),
             }
-            self.pause(backoff.next()).await;
+            self.pause(&mut backoff).await;
         }
     }
 
@@ -192,13 +192,13 @@ impl Listener {
     }
 
     /// Waits before the next attempt, refusing what is asked meanwhile.
-    async fn pause(&mut self, duration: Duration) {
-        let until = Instant::now() + duration;
+    async fn pause(&mut self, backoff: &mut Backoff) {
+        let session = self.session.clone();
+        let mut rest = std::pin::pin!(session.rest(backoff));
         loop {
             tokio::select! {
                 biased;
-                () = self.session.closing.cancelled() => return,
-                () = sleep_until(until) => return,
+                () = &mut rest => return,
                 Some(request) = self.requests.recv() => self.refuse(request),
             }
         }
@@ -252,7 +252,7 @@ impl Listener {
                 self.session.note(&error);
             }
             if !link.is_closed() {
-                self.pause(backoff.next()).await;
+                self.pause(backoff).await;
             }
         }
     }
@@ -293,7 +293,7 @@ impl Listener {
         }
         *fresh = false;
         let _refused = self.scan_index(link, &reader, inbox).await?;
-        *backoff = Backoff::default();
+        backoff.reset();
         self.reach.reached(&self.feed).await;
         let ended = self.live(link, &reader, inbox).await;
         self.reach.lost();

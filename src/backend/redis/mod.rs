@@ -4,6 +4,7 @@
 //! the connection for commands and what is known of each topic; `publisher.rs` stores batches over
 //! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed; `trimmer.rs` drops what durable topics need not keep.
 
+mod address;
 mod batch;
 mod bridge;
 mod connection;
@@ -16,6 +17,7 @@ mod listener;
 mod publisher;
 mod reach;
 mod scripts;
+mod sentinel;
 mod session;
 mod sync;
 mod trimmer;
@@ -30,13 +32,15 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-pub use self::connection::InvalidAddress;
+pub use self::address::{InvalidAddress, SentinelUrl, percent_decoded};
 use self::{
-    connection::{Address, CallError, Link, info_field},
+    address::Address,
+    connection::{CallError, Link, info_field},
     listener::{Attach, Listener, REQUESTS_MAX, Request},
     publisher::Publisher,
     reach::Reach,
     scripts::{Opening, Publishing},
+    sentinel::{Hopeless, Sentinels, but},
     session::{Session, command},
 };
 use super::{
@@ -54,7 +58,8 @@ use crate::{
 /// How to reach Redis, and how to be there.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS), `unix:///path?db=n`.
+    /// `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS), `unix:///path?db=n`,
+    /// or a [`SentinelUrl`].
     pub url: String,
     /// A certificate authority in PEM form for `rediss://`; default: the system's.
     pub ca: Option<PathBuf>,
@@ -90,6 +95,13 @@ pub enum OpenError {
          the address, redis://user:password@host"
     )]
     Credentials { address: String, cause: String },
+    #[error(
+        "the sentinel at {sentinel} refuses the user or the password: {cause}: set those that it \
+         knows at the end of the address, ?sentinel_username=…&sentinel_password=…"
+    )]
+    SentinelCredentials { sentinel: String, cause: String },
+    #[error("cannot use redis at {address}: they do not know the service{}", but(.known))]
+    UnknownService { address: String, known: Vec<String> },
     #[error("redis at {address} is version {version}: Tidings needs 7.0 or newer, or Valkey")]
     TooOld { address: String, version: String },
     #[error("redis at {address} does not let Tidings work: {step}: {cause}")]
@@ -117,17 +129,11 @@ impl Redis {
     pub async fn open(config: &RedisConfig) -> Result<(Redis, Feed), OpenError> {
         let address = Address::parse(&config.url, config.ca.as_ref())?;
         let shown = address.shown();
-        let link = Link::connect(&address, 0, |_| ()).await.map_err(|error| {
-            let (address, cause) = (shown.clone(), error.to_string());
-            if error.is_of_credentials() {
-                OpenError::Credentials { address, cause }
-            } else {
-                OpenError::Unreachable { address, cause }
-            }
-        })?;
-        let description = examine(&link, &shown).await?;
+        let link =
+            Link::connect(&address, 0, |_| ()).await.map_err(|error| unusable(shown, &error))?;
+        let description = examine(&link, address.sentinels()).await?;
         try_scripts(&link, &config.broker_id).await.map_err(|(step, error)| OpenError::Unfit {
-            address: shown,
+            address: link.node.clone(),
             step,
             cause: error.to_string(),
         })?;
@@ -149,6 +155,9 @@ impl Redis {
         // Up before anyone asks, where it can be.
         let connected = commands.wait_for(|link| link.is_some());
         let _ = timeout(2 * BACKEND_DEADLINE, connected).await;
+        if let Some(sentinels) = session.address.sentinels() {
+            tasks.spawn(sentinels.clone().watch(session.clone()));
+        }
         let reach = Reach::new();
         tasks.spawn(reach.clone().watch(session.clone(), news.clone()));
         let listening = Listener::new(session.clone(), news, requests, reach).run();
@@ -255,11 +264,34 @@ impl Default for Rules {
     }
 }
 
+/// Why there is no first connection.
+fn unusable(address: String, error: &CallError) -> OpenError {
+    let cause = error.to_string();
+    if error.is_of_credentials() {
+        return OpenError::Credentials { address, cause };
+    }
+    let hopeless = if let CallError::NoPrimary(why) = error { why.hopeless() } else { None };
+    match hopeless {
+        None => OpenError::Unreachable { address, cause },
+        Some(Hopeless::Service { known }) => OpenError::UnknownService { address, known },
+        Some(Hopeless::SentinelCredentials { sentinel, cause }) => {
+            OpenError::SentinelCredentials { sentinel, cause }
+        }
+        Some(Hopeless::Credentials { node, cause }) => {
+            OpenError::Credentials { address: node, cause }
+        }
+    }
+}
+
 /// Reads what an operator should know of this Redis.
-async fn examine(link: &Link, address: &str) -> Result<Description, OpenError> {
+async fn examine(
+    link: &Link,
+    sentinels: Option<&Arc<Sentinels>>,
+) -> Result<Description, OpenError> {
+    let address = &link.node;
     let unfit = |step| {
         move |error: CallError| OpenError::Unfit {
-            address: address.to_owned(),
+            address: address.clone(),
             step,
             cause: error.to_string(),
         }
@@ -269,7 +301,7 @@ async fn examine(link: &Link, address: &str) -> Result<Description, OpenError> {
     let version = field("redis_version");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major < 7) {
-        let (address, version) = (address.to_owned(), version.to_owned());
+        let (address, version) = (address.clone(), version.to_owned());
         return Err(OpenError::TooOld { address, version });
     }
     let mut warnings = Vec::new();
@@ -288,9 +320,30 @@ async fn examine(link: &Link, address: &str) -> Result<Description, OpenError> {
                 .into(),
         );
     }
+    // Told only where a number of them is asked for.
+    let waits_for_replicas = !field("min_slaves_good_slaves").is_empty();
+    let place = match sentinels {
+        None => format!(" at {address}"),
+        Some(sentinels) => {
+            let service = format!("{} by {}", sentinels.service(), sentinels.counted());
+            if !waits_for_replicas {
+                warnings.push(format!(
+                    "{service}: min-replicas-to-write is 0, so a primary that is cut off goes on to \
+                     take what a failover loses; subscribers are told of the gap"
+                ));
+            }
+            if sentinels.count() == 1 {
+                warnings.push(format!(
+                    "{service}: while that one is away, nobody says where the primary is; name all \
+                     of them"
+                ));
+            }
+            format!(", {service}")
+        }
+    };
     let name = if field("server_name") == "valkey" { "valkey" } else { "redis" };
     let summary = format!(
-        "{name} {version} at {address}; live topics keep their last events for outages, and are \
+        "{name} {version}{place}; live topics keep their last events for outages, and are \
          forgotten after an idle hour"
     );
     Ok(Description { kind: "redis", summary, durability: Durability::Memory, warnings })

@@ -24,7 +24,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     Rules,
-    connection::{Address, CallError, Link, info_field},
+    address::Address,
+    connection::{CallError, Link, info_field},
     keys,
 };
 use crate::{
@@ -61,7 +62,7 @@ pub(super) struct Session {
     /// Asks for a look at Redis before its time.
     look: Notify,
     looks: watch::Sender<u64>,
-    last_error: Mutex<String>,
+    last_error: Mutex<BackendError>,
     generations: AtomicU64,
     /// The latest time that we sent ourselves through our own channel.
     probed_us: AtomicU64,
@@ -127,7 +128,7 @@ impl Session {
             renamed: Mutex::new(None),
             look: Notify::new(),
             looks: watch::Sender::new(0),
-            last_error: Mutex::new("not connected yet".into()),
+            last_error: Mutex::new(BackendError::Unavailable { cause: "not connected yet".into() }),
             generations: AtomicU64::new(1),
             probed_us: AtomicU64::new(0),
             topics: Mutex::new(HashMap::new()),
@@ -153,7 +154,7 @@ impl Session {
     }
 
     pub(super) fn unavailable(&self) -> BackendError {
-        BackendError::Unavailable { cause: self.last_error.lock().clone() }
+        self.last_error.lock().clone()
     }
 
     pub(super) fn next_generation(&self) -> u64 {
@@ -172,6 +173,20 @@ impl Session {
         }
         if let Some(link) = self.listening.lock().as_ref() {
             link.close();
+        }
+    }
+
+    /// Gives up connections that lead elsewhere than to this node, which the sentinels made the
+    /// primary after those were made.
+    pub(super) fn leave_for(&self, node: &str, config_epoch: u64) {
+        let elsewhere = |link: &Link| {
+            !link.is_closed() && link.node != node && link.config_epoch < config_epoch
+        };
+        let commands = self.commands.borrow().as_deref().is_some_and(elsewhere);
+        let listening = self.listening.lock().as_deref().is_some_and(elsewhere);
+        if commands || listening {
+            info!(primary = node, "a sentinel names another primary");
+            self.forget("redis has another primary");
         }
     }
 
@@ -267,8 +282,8 @@ impl Session {
         while !self.closing.is_cancelled() {
             match self.connect_commands().await {
                 Ok(link) => {
-                    info!(redis = %self.address.shown(), "connected for commands");
-                    backoff = Backoff::default();
+                    info!(redis = %link.node, "connected for commands");
+                    backoff.reset();
                     let link = Arc::new(link);
                     self.commands.send_replace(Some(link.clone()));
                     tokio::select! {
@@ -281,19 +296,31 @@ impl Session {
                 }
                 Err(error) => self.note(&error),
             }
-            tokio::select! {
-                () = sleep(backoff.next()) => (),
-                () = self.closing.cancelled() => (),
-            }
+            self.rest(&mut backoff).await;
         }
     }
 
+    /// Waits before the next attempt to connect; not where sentinels have told of another primary
+    /// since the last one.
+    pub(super) async fn rest(&self, backoff: &mut Backoff) {
+        tokio::select! {
+            () = self.closing.cancelled() => (),
+            () = sleep(backoff.next()) => (),
+            () = self.address.moved(backoff.config_epoch) => backoff.reset(),
+        }
+        backoff.config_epoch = self.address.config_epoch();
+    }
+
     pub(super) fn note(&self, error: &CallError) {
+        let cause = error.to_string();
+        let now = match error.is_of_a_failover() {
+            true => BackendError::Failover { cause },
+            false => BackendError::Unavailable { cause },
+        };
         let mut last = self.last_error.lock();
-        let error = error.to_string();
-        if *last != error {
+        if *last != now {
             warn!(redis = %self.address.shown(), %error, "redis connection");
-            *last = error;
+            *last = now;
         }
     }
 
@@ -473,15 +500,21 @@ impl Default for Known {
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
+    /// The newest configuration of the sentinels at the last attempt.
+    config_epoch: u64,
 }
 
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff { next: RECONNECT_MIN }
+        Backoff { next: RECONNECT_MIN, config_epoch: 0 }
     }
 }
 
 impl Backoff {
+    pub(super) fn reset(&mut self) {
+        self.next = RECONNECT_MIN;
+    }
+
     pub(super) fn next(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(RECONNECT_MAX.min(BACKEND_DEADLINE));

@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod redis;
+pub(crate) mod sentinel;
 pub(crate) mod served;
 pub(crate) mod settings;
 pub(crate) mod trial;

@@ -20,6 +20,7 @@ use super::{
     holds_within,
     proxy::{Direction, FaultProxy, Mode, Which},
     redis::{Persistence, RedisServer},
+    sentinel::{ANN, Failover, Service},
 };
 
 pub(crate) const PUBLISHERS: usize = 3;
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) make: Make,
     pub(crate) brokers: usize,
     pub(crate) persistence: Persistence,
+    /// Brokers are told the sentinels of a service; nothing of it is written to disk.
+    pub(crate) sentinels: bool,
     /// What may be done: each once, in some order, then each again.
     pub(crate) kinds: &'static [Fault],
     /// It goes on until so many faults were done and so many events acknowledged.
@@ -84,6 +87,8 @@ pub(crate) enum Fault {
     /// Subscription connections are cut, and while they come back one event is published on a
     /// topic that is quiet before and after.
     QuietCut,
+    /// With sentinels only.
+    Failover(Failover),
 }
 
 /// Topics that have an event only in a [`Fault::QuietCut`].
@@ -132,6 +137,15 @@ pub(crate) const HARMLESS: &[Fault] = &[
     Fault::BrokerKill,
 ];
 
+/// What may be done to a service with sentinels.
+pub(crate) const FAILOVERS: &[Fault] = &[
+    Fault::Failover(Failover::Killed),
+    Fault::Failover(Failover::KilledAlone),
+    Fault::Failover(Failover::Paused),
+    Fault::Failover(Failover::CutOff),
+    Fault::BrokerKill,
+];
+
 pub(crate) struct Verdict {
     pub(crate) plan: Plan,
     pub(crate) report: Report,
@@ -149,6 +163,10 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
     println!("trial {}: TIDINGS_SEED={} {:?}", plan.name, plan.seed, plan.persistence);
     let mut rng = Rng::with_seed(plan.seed);
     let redis = RedisServer::start(plan.persistence).await;
+    let service = match plan.sentinels {
+        true => Some(Service::start_with(Duration::from_secs(1), &ANN, &[]).await),
+        false => None,
+    };
     let busy = rng.usize(2..=4);
     let quiet = if plan.kinds.contains(&Fault::QuietCut) { QUIET_TOPICS } else { 0 };
     let topics = (0..busy).map(|n| format!("trial.{n}"));
@@ -161,6 +179,7 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
         quiet: 0,
         publishes: Vec::new(),
         redis,
+        service,
         elsewhere: None,
         proxies: Vec::new(),
         brokers: Vec::new(),
@@ -171,7 +190,7 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
     };
     for index in 0..plan.brokers {
         stage.proxies.push(FaultProxy::start(stage.redis.port()).await);
-        let broker = plan.make.start(&stage.proxies[index].url()).await;
+        let broker = plan.make.start(&stage.url(index)).await;
         stage.book.set(index, Some(broker.address()));
         stage.brokers.push(broker);
     }
@@ -389,6 +408,7 @@ struct Stage {
     quiet: usize,
     publishes: Vec<Publish>,
     redis: RedisServer,
+    service: Option<Service>,
     elsewhere: Option<RedisServer>,
     proxies: Vec<FaultProxy>,
     brokers: Vec<Broker>,
@@ -399,6 +419,14 @@ struct Stage {
 }
 
 impl Stage {
+    /// Where a broker finds Redis.
+    fn url(&self, broker: usize) -> String {
+        match &self.service {
+            Some(service) => service.url_as("ann:pw@", ""),
+            None => self.proxies[broker].url(),
+        }
+    }
+
     async fn torment(&mut self, rng: &mut Rng, traffic: &Traffic) {
         let begin = self.clock.now();
         // Brokers that publish nothing must fail the trial, not hang it.
@@ -570,12 +598,18 @@ impl Stage {
                 millis(rng, 500..1000).await;
                 self.proxies.iter().for_each(FaultProxy::heal);
             }
+            Fault::Failover(how) => {
+                // One more for brokers that are for a moment at two primaries.
+                harm = Harm::Loss(2);
+                let alone = Duration::from_millis(rng.u64(200..1500));
+                self.service.as_mut().expect("sentinels").fail_over(how, alone).await;
+            }
             Fault::BrokerKill => {
                 self.panics.extend(self.brokers[broker].panics());
                 self.brokers[broker].kill9();
                 self.book.set(broker, None);
                 millis(rng, 0..1500).await;
-                let next = self.plan.make.start(&self.proxies[broker].url()).await;
+                let next = self.plan.make.start(&self.url(broker)).await;
                 self.book.set(broker, Some(next.address()));
                 self.brokers[broker] = next;
             }
@@ -597,6 +631,9 @@ impl Stage {
         let to = self.clock.now();
         let (broker, topic) = (reach, touched);
         self.disturbances.push(Disturbance { from, to, broker, topic, harm });
+        if let Fault::Failover(how) = fault {
+            self.service.as_mut().expect("sentinels").mend(how).await;
+        }
         if matches!(fault, Fault::QuietCut | Fault::Chatter | Fault::SecondLife) {
             sleep(Duration::from_millis(6500)).await; // longer than a notice may take
         }
