@@ -13,6 +13,7 @@ use tidings::{
     catalog::{Catalog, Rule},
     event::Event,
     grpc::client::BrokerClient,
+    limits::REQUEST_EVENTS_MAX,
     position::Position,
     proto::{
         self, PublishRequest, PublishStreamRequest, publish_stream_response::Result as Answered,
@@ -523,4 +524,36 @@ async fn a_topic_on_which_something_was_ever_published_is_not_empty() {
     assert!(now.epoch > first.epoch && now.sequence == 0, "{now}");
     assert!(matches!(append(first).await, Err(BackendError::Conflict { .. })));
     assert_eq!(append(now).await.expect("as expected").first, Position::new(now.epoch, 1));
+}
+
+#[tokio::test]
+async fn a_request_may_be_as_large_as_any_and_all_of_it_be_known() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = on_redis(&server.url(), "b", all_durable()).await;
+    let events = || (0..REQUEST_EVENTS_MAX).map(event).collect::<Vec<_>>();
+    let first = publish(&broker, "orders", events()).await.expect("stored");
+    let again = publish(&broker, "orders", events()).await.expect("known");
+    let known = |receipt: &Receipt| Receipt { duplicate: true, ..receipt.clone() };
+    let known: Vec<_> = first.receipts.iter().map(known).collect();
+    assert_eq!(again.receipts, known);
+    assert_eq!(kept(&server).await.len(), REQUEST_EVENTS_MAX);
+}
+
+#[tokio::test]
+async fn what_is_no_hash_of_ours_is_named_before_anything_is_stored() {
+    let server = RedisServer::start(Persistence::None).await;
+    let broker = backend::Broker::open(&server, "b").await;
+    for key in KEYS {
+        server.command(&["SET", key, "mine"]).await;
+        let answer = broker.redis.append(&orders(), &minute(), vec![known(key)].into()).await;
+        let Err(BackendError::Refused { cause }) = &answer else { panic!("{answer:?}") };
+        assert!(cause.contains(key) && cause.contains("delete"), "{cause}");
+        server.del(&[key]).await;
+        // What somebody else wrote into ours is no place of an event.
+        let other = ["HSET", key, "", "x", "field", "value"];
+        assert_eq!(server.command(&other).await, Reply::Integer(2));
+        assert!(!place(&broker, &minute(), key).await.1);
+        assert!(place(&broker, &minute(), key).await.1);
+    }
+    assert_eq!(kept(&server).await.len(), 2);
 }
