@@ -518,6 +518,7 @@ pub async fn an_event_is_known_for_a_window_and_not_for_ever(make: impl AsyncFn(
     let window = Duration::from_millis(300);
     let (orders, kept) = (topic("contract.window"), within(window, durable()));
     let mut stored_at = std::time::Instant::now();
+    let mut answered_at = stored_at;
     let mut stored = 0;
     let deadline = stored_at + PATIENCE;
     while stored < 4 {
@@ -530,7 +531,10 @@ pub async fn an_event_is_known_for_a_window_and_not_for_ever(make: impl AsyncFn(
             assert!(stored == 0 || since >= window, "known for {since:?} only");
             stored += 1;
             stored_at = asked_at;
+            answered_at = std::time::Instant::now();
         } else {
+            let since = asked_at - answered_at;
+            assert!(since <= 2 * window, "known for {since:?}");
             assert_eq!(appended.repeated[0].position.sequence, stored);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -3,8 +3,9 @@
 -- id. What remains is stored by the rest as if nothing else had come.
 -- Two hashes of the topic hold what was published lately: by key, where it was stored, and by '' when the
 -- hash was begun. The younger one is written to until it is a window old, and then the other, emptied,
--- becomes the younger one (publish_remember.lua); each lives two windows. So a key is known for at least
--- one window, and for two at most. Where brokers name different windows, the shortest holds.
+-- becomes the younger one (publish_remember.lua). So a key is known for at least one window, and for two at
+-- most. Where nothing is published any more they end by themselves, a window later, so that it is not
+-- Redis who drops millions of fields at once, waiting for the end of it. Where brokers name different windows, the shortest holds.
 -- A key counts as long as this Redis knows of the life in which its event was stored, the present one or
 -- one in `lives`, and that life has reached so far: whatever removed the topic or took it back, a key that
 -- was left behind answers for no event that was never there. Keys go back in time together with the events,
@@ -38,11 +39,16 @@ if window > 0 then
   end
   local one, other = call('HMGET', young, spread(fields)), call('HMGET', old, spread(fields))
   local function begins(field) return field and #field == 8 and unpack('<I8', field) or -1 end
-  begun = begins(one[1])
-  if begins(other[1]) > begun then
+  local before
+  begun, before = begins(one[1]), begins(other[1])
+  if before > begun then
     young, old, one, other = old, young, other, one
-    begun = begins(one[1])
+    begun, before = before, begun
   end
+  -- All that is in them is older than a window.
+  local age, most = read - begun, 2 * window * 1000
+  if age >= window * 1000 or read - before >= most then other = {} end
+  if age >= most then one = {} end
   local function stored(value)
     if not value or #value ~= 12 then return nil end
     local life, sequence = unpack('<I5I7', value)
