@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 pub use self::pipeline::{Answer, Pipeline, PipelineError};
 use crate::{
-    backend::{Backend, BackendError, Description, Durability, Feed, TopicSettings},
+    backend::{
+        Append, Appended, Backend, BackendError, Description, Durability, Feed, TopicSettings,
+    },
     catalog::Catalog,
     event::{Defaults, Event, Incoming, Refused, Violation, admit_with_id},
     hub::{Hub, Ringer},
@@ -61,6 +63,7 @@ pub struct Publish {
     pub events: Vec<Incoming>,
     /// Check, and write nothing.
     pub validate_only: bool,
+    /// Where the topic is expected to end; not looked at where nothing is written.
     pub expected_last: Option<Position>,
 }
 
@@ -77,6 +80,8 @@ pub struct Receipt {
     pub id: String,
     /// None where the request was only checked.
     pub position: Option<Position>,
+    /// Stored before: the position is that of the first time.
+    pub duplicate: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -96,9 +101,8 @@ pub enum PublishError {
         "event {index} has {bytes} bytes, over the limit of {limit}: send what is large another way"
     )]
     EventTooLarge { index: usize, bytes: usize, limit: usize },
-    /// A field of the request that is part of the API and not of this broker.
-    #[error("{field} is for durable topics, which are not built yet: leave it out")]
-    FeatureOff { field: &'static str },
+    #[error("expected_last is a position of another topic: name {topic} in it, or nothing")]
+    ExpectedElsewhere { topic: Topic },
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
@@ -155,17 +159,18 @@ impl Broker {
     /// Dropped before it returns, the events may be stored or not.
     pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
         let (topic, validate_only) = (request.topic.clone(), request.validate_only);
+        let expected_last = request.expected_last;
         let settings = self.shared.catalog.settings(&topic);
         let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
         let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {
-            let append = self.shared.backend.append(&topic, &settings, events);
+            let append = Append { events, expected_last };
+            let append = self.shared.backend.append(&topic, &settings, append);
             let stored = match &self.ringer {
                 Some(ringer) => ringer.attend(append).await,
                 None => append.await,
             };
-            let stored = stored?;
-            published.are_stored(stored.first, stored.durability);
+            published.are_stored(stored?);
         }
         Ok(published)
     }
@@ -247,12 +252,9 @@ fn admit_all(
     source: &str,
     out: &mut Vec<Event>,
 ) -> Result<Published, PublishError> {
-    let Publish { topic, events, validate_only: _, expected_last } = request;
+    let Publish { topic, events, validate_only: _, expected_last: _ } = request;
     if topic.is_reserved() {
         return Err(InvalidTopic::reserved(topic.as_str()).into());
-    }
-    if expected_last.is_some() {
-        return Err(PublishError::FeatureOff { field: "expected_last" });
     }
     if events.is_empty() {
         return Err(PublishError::Empty);
@@ -273,9 +275,14 @@ fn admit_all(
             let now = *now.get_or_insert_with(SystemTime::now);
             Defaults { source, event_type, now }
         };
+        // An id of ours never comes again.
+        let may_come_again = !settings.dedupe_window.is_zero() && event.has_id();
         match admit_with_id(event, defaults) {
-            Ok((id, event)) => {
-                receipts.push(Receipt { id, position: None });
+            Ok((id, mut event)) => {
+                if may_come_again {
+                    event.known_by(source, &id);
+                }
+                receipts.push(Receipt { id, position: None, duplicate: false });
                 out.push(event);
             }
             Err(Refused::Invalid { violations: found }) => {
@@ -301,11 +308,11 @@ fn admit_all(
 }
 
 impl Published {
-    /// `first`: where the first one was stored; the others follow it.
-    fn are_stored(&mut self, first: Position, durability: Durability) {
-        self.durability = Some(durability);
-        for (sequence, receipt) in (first.sequence..).zip(&mut self.receipts) {
-            receipt.position = Some(Position::new(first.epoch, sequence));
+    fn are_stored(&mut self, stored: Appended) {
+        self.durability = Some(stored.durability);
+        for (receipt, (position, duplicate)) in self.receipts.iter_mut().zip(stored.positions()) {
+            receipt.position = Some(position);
+            receipt.duplicate = duplicate;
         }
     }
 }

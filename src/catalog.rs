@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     backend::{BridgeMode, Keeping, Mode, Retention, TopicSettings},
+    limits::DEDUPE_WINDOW,
     topic::{Topic, TopicPattern},
 };
 
@@ -30,6 +31,7 @@ pub struct Rule {
     pub max_bytes: Option<u64>,
     pub max_age: Option<Duration>,
     pub default_type: Option<String>,
+    pub dedupe_window: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl Rule {
             max_bytes: None,
             max_age: None,
             default_type: None,
+            dedupe_window: None,
         }
     }
 
@@ -87,6 +90,9 @@ impl Rule {
             settings.bridge.channel = Some(channel.clone());
         }
         settings.default_type = self.default_type.clone().or(settings.default_type);
+        // A publish on a durable topic is worth sending again, and that is exact with a window only.
+        let window = self.dedupe_window.or(durable.then_some(DEDUPE_WINDOW));
+        settings.dedupe_window = window.unwrap_or(settings.dedupe_window);
         settings
     }
 
@@ -220,6 +226,21 @@ mod tests {
         assert_eq!(["payments", "orders.us", "orders.eu.old"].map(kept), [1, 2, 3].map(Some));
         assert_eq!(kept("orders.eu.new"), Retention::of(Mode::Live).max_events);
         assert_eq!(kept("payments"), Some(1));
+    }
+
+    #[test]
+    fn durable_topics_know_ids_for_two_minutes_unless_somebody_says_otherwise() {
+        let window = |mode, window| {
+            let rule = Rule { mode, dedupe_window: window, ..rule("a") };
+            rule.over(&TopicSettings::default()).dedupe_window
+        };
+        let some = Duration::from_secs(7);
+        assert_eq!(window(None, None), Duration::ZERO);
+        assert_eq!(window(Some(Mode::Durable), None), DEDUPE_WINDOW);
+        for mode in [None, Some(Mode::Durable)] {
+            assert_eq!(window(mode, Some(some)), some);
+            assert_eq!(window(mode, Some(Duration::ZERO)), Duration::ZERO);
+        }
     }
 
     #[test]

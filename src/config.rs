@@ -22,8 +22,8 @@ use crate::{
     compression::{Compression, UnknownCompression},
     grpc::web::{InvalidOrigin, WebOrigin},
     limits::{
-        ATTRIBUTE_BYTES_MAX, DURABLE_LIMIT_MAX, EVENT_BYTES_MAX, HISTORY_EVENTS_MAX,
-        RETENTION_AGE_MIN,
+        ATTRIBUTE_BYTES_MAX, DEDUPE_WINDOW_MAX, DURABLE_LIMIT_MAX, EVENT_BYTES_MAX,
+        HISTORY_EVENTS_MAX, RETENTION_AGE_MIN,
     },
     telemetry::{InvalidLogFilter, LogFilter},
     topic::TopicPattern,
@@ -464,6 +464,13 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
         }
         age => age.map(|age| age.into_inner().0),
     };
+    let dedupe_window = match rule.dedupe_window {
+        Some(window) if window.get_ref().0 > DEDUPE_WINDOW_MAX => {
+            let most = Period(DEDUPE_WINDOW_MAX);
+            return Err((window.span(), format!("dedupe_window is at most {most}")));
+        }
+        window => window.map(|window| window.into_inner().0),
+    };
     let default_type = match rule.default_type {
         Some(name) => {
             let text = name.get_ref();
@@ -487,6 +494,7 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
         max_bytes,
         max_age,
         default_type,
+        dedupe_window,
     })
 }
 
@@ -575,6 +583,9 @@ impl fmt::Display for Config {
             }
             if let Some(name) = &rule.default_type {
                 writeln!(f, "default_type = {}", quoted(name))?;
+            }
+            if let Some(window) = rule.dedupe_window {
+                writeln!(f, "dedupe_window = {}", quoted(&Period(window).to_string()))?;
             }
         }
         Ok(())

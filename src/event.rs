@@ -16,6 +16,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use prost::Message;
 use prost_types::Timestamp;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub(crate) use self::shape::is_plain;
@@ -49,7 +50,13 @@ const RESERVED_EXTENSIONS: [&str; 11] = [
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     encoded: Bytes,
+    key: Option<EventKey>,
 }
+
+/// Stands for who published an event, its source and its id: what is stored once. Wide enough that
+/// no two of one topic's window meet, and that nobody finds an id that meets another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventKey([u8; 12]);
 
 /// An event that stands before the door.
 #[derive(Debug, Clone)]
@@ -106,6 +113,51 @@ impl Event {
     pub fn into_encoded(self) -> Bytes {
         self.encoded
     }
+
+    /// What it is known by when it comes again; none where it is stored each time.
+    pub fn key(&self) -> Option<EventKey> {
+        self.key
+    }
+
+    /// From now on it is stored once: `principal` published it, and gave it this id.
+    pub fn known_by(&mut self, principal: &str, id: &str) {
+        self.key = Some(match shape::read(&self.encoded) {
+            Some(said) => EventKey::of(principal.as_bytes(), said.source, id.as_bytes()),
+            None => {
+                let source = self.message().source;
+                EventKey::of(principal.as_bytes(), source.as_bytes(), id.as_bytes())
+            }
+        });
+    }
+}
+
+impl EventKey {
+    /// No event's.
+    pub const NONE: &[u8] = &[0; 12];
+
+    fn of(principal: &[u8], source: &[u8], id: &[u8]) -> EventKey {
+        let mut hash = Sha256::new();
+        for part in [principal, source, id] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let hash = hash.finalize();
+        EventKey(std::array::from_fn(|i| hash[i]))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Incoming {
+    /// Whether its publisher gave it an id.
+    pub fn has_id(&self) -> bool {
+        match self {
+            Incoming::Message(event) => !event.id.is_empty(),
+            Incoming::Complete(_) => true,
+        }
+    }
 }
 
 impl Complete {
@@ -133,7 +185,9 @@ impl From<Incoming> for proto::Event {
     fn from(event: Incoming) -> proto::Event {
         match event {
             Incoming::Message(event) => *event,
-            Incoming::Complete(Complete { id: _, encoded }) => Event { encoded }.message(),
+            Incoming::Complete(Complete { id: _, encoded }) => {
+                Event { encoded, key: None }.message()
+            }
         }
     }
 }
@@ -176,7 +230,7 @@ pub fn admit_with_id<'a>(
     defaults: impl FnOnce() -> Defaults<'a>,
 ) -> Result<(String, Event), Refused> {
     match event {
-        Incoming::Complete(Complete { id, encoded }) => Ok((id, Event { encoded })),
+        Incoming::Complete(Complete { id, encoded }) => Ok((id, Event { encoded, key: None })),
         Incoming::Message(event) => admit_message(*event, &defaults()),
     }
 }
@@ -201,7 +255,7 @@ fn admit_message(
     // As `encode_to_vec` does, which would count again.
     let mut encoded = Vec::with_capacity(bytes);
     event.encode_raw(&mut encoded);
-    Ok((event.id, Event { encoded: encoded.into() }))
+    Ok((event.id, Event { encoded: encoded.into(), key: None }))
 }
 
 /// Turns the payloads for people, `proto` and `json`, into what is stored.

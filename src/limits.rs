@@ -146,6 +146,14 @@ pub const DURABLE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const DURABLE_LIMIT_MAX: u64 = 1 << 50;
 /// Shortest age after which events are dropped: trims are paced.
 pub const RETENTION_AGE_MIN: Duration = Duration::from_secs(1);
+/// How long a durable topic knows the ids of events, so that none is stored twice, where nobody said:
+/// longer than anybody sends a publish again, and a restart of Redis on the way.
+pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+/// Longest window: what it holds is memory, about 75 bytes an event in Redis.
+pub const DEDUPE_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Ids that the memory backend knows of one topic; the oldest go first. As many as a busy topic has in
+/// the default window (2,000 a second), and no more than some 25 MB.
+pub const MEMORY_IDS_MAX: usize = 1 << 18;
 /// An idle live topic is forgotten after this time.
 pub const TOPIC_IDLE: Duration = Duration::from_secs(3600);
 

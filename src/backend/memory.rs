@@ -19,13 +19,13 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Appended, Attachment, Backend, BackendError, Batch, Description, Durability, Entry, Feed,
-    Keeping, Mode, News, Page, TopicSettings, async_trait,
+    Append, Appended, Attachment, Backend, BackendError, Batch, Description, Durability, Entry,
+    Feed, Keeping, Mode, News, Page, Repeated, TopicSettings, async_trait,
     feed::{self, Teller, Unheard},
 };
 use crate::{
-    event::{Event, micros},
-    limits::{PAGE_BYTES, PAGE_ENTRIES},
+    event::{EventKey, micros},
+    limits::{MEMORY_IDS_MAX, PAGE_BYTES, PAGE_ENTRIES},
     position::{Position, Start},
     topic::Topic,
 };
@@ -66,6 +66,17 @@ struct Line {
     keeping: Keeping,
     idle: Duration,
     used: Instant,
+    lately: Lately,
+}
+
+/// Where events with keys were stored within a window of time.
+#[derive(Default)]
+struct Lately {
+    /// As the topic's settings said last.
+    window: Duration,
+    places: HashMap<EventKey, Position>,
+    /// Oldest first, each with its time: every key of `places`, once.
+    order: VecDeque<(u64, EventKey)>,
 }
 
 /// The wall clock, made to never run backwards.
@@ -129,18 +140,17 @@ impl Backend for Memory {
         &self,
         topic: &Topic,
         settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
+        append: Append,
     ) -> Result<Appended, BackendError> {
-        assert!(!events.is_empty(), "{topic}: an empty batch was admitted");
+        assert!(!append.events.is_empty(), "{topic}: an empty batch was admitted");
         // Without tokio's budget, which could send the first one away before it stands in line.
         let _turn = coop::unconstrained(self.shared.turn.lock()).await;
         // At most a birth and a batch.
-        let bytes = events.iter().map(|event| event.encoded().len()).sum();
+        let bytes = append.events.iter().map(|event| event.encoded().len()).sum();
         let mut room = self.shared.feed.reserve(2, bytes).await.map_err(closed)?;
 
         let mut state = self.shared.state.lock();
-        let events = events.into_iter().map(Event::into_encoded).collect();
-        let (batch, born) = state.append(topic, settings, events);
+        let (batch, repeated, born) = state.append(topic, settings, append)?;
         let appended = Appended {
             first: Position::new(batch.epoch, batch.first),
             publish_time_us: batch.publish_time_us,
@@ -148,7 +158,11 @@ impl Backend for Memory {
                 Mode::Live => Durability::Live,
                 Mode::Durable => Durability::Memory,
             },
+            repeated,
         };
+        if batch.events.is_empty() {
+            return Ok(appended);
+        }
         if born && state.watched {
             room.tell(News::Appeared { topic: topic.clone(), epoch: batch.epoch });
         }
@@ -210,32 +224,64 @@ fn closed(_: Unheard) -> BackendError {
 }
 
 impl State {
+    /// What was stored, which may be nothing, what was before, and whether the topic began with it.
     fn append(
         &mut self,
         topic: &Topic,
         settings: &TopicSettings,
-        events: Vec<bytes::Bytes>,
-    ) -> (Batch, bool) {
+        append: Append,
+    ) -> Result<(Batch, Vec<Repeated>, bool), BackendError> {
         let now_us = self.clock.now_us();
-        let born = !self.topics.contains_key(topic);
-        if born {
-            self.last_epoch = now_us.max(self.last_epoch + 1);
+        let last = self.last(topic);
+        let line = self.topics.get_mut(topic);
+        let born = line.is_none();
+        let epoch = if born { now_us.max(self.last_epoch + 1) } else { last.epoch };
+        let lately = line.map(|line| {
+            line.lately.forget(settings.dedupe_window, now_us);
+            &line.lately
+        });
+        let (mut events, mut keys, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        let mut together = HashMap::new();
+        for (index, event) in append.events.into_iter().enumerate() {
+            let key = event.key();
+            let before = key
+                .and_then(|key| together.get(&key).or_else(|| lately?.places.get(&key)).copied());
+            if let Some(position) = before {
+                repeated.push(Repeated { index, position });
+                continue;
+            }
+            events.push(event.into_encoded());
+            if let Some(key) = key {
+                let position = Position::new(epoch, last.sequence + events.len() as u64);
+                together.insert(key, position);
+                keys.push((key, position));
+            }
         }
-        let epoch = self.last_epoch;
+        if let Some(expected) = append.expected_last
+            && !events.is_empty()
+            && expected != last
+        {
+            return Err(BackendError::Conflict { topic: topic.clone(), expected, actual: last });
+        }
+        self.last_epoch = self.last_epoch.max(epoch);
         let line =
             self.topics.entry(topic.clone()).or_insert_with(|| Line::new(epoch, settings.keeping));
         line.keeping = line.keeping.after(settings.keeping);
         line.idle = settings.idle;
         line.used = Instant::now();
         line.last_time_us = line.last_time_us.max(now_us);
+        line.lately.window = settings.dedupe_window;
+        keys.into_iter().for_each(|(key, position)| line.lately.note(key, position, now_us));
         let batch = Batch {
             epoch: line.epoch,
             first: line.last + 1,
             publish_time_us: line.last_time_us,
             events,
         };
-        line.keep(batch.clone());
-        (batch, born)
+        if !batch.events.is_empty() {
+            line.keep(batch.clone());
+        }
+        Ok((batch, repeated, born))
     }
 
     fn is_attached(&self, topic: &Topic) -> bool {
@@ -248,7 +294,10 @@ impl State {
 
     fn trim_by_age(&mut self) {
         let now_us = self.clock.now_us();
-        self.topics.values_mut().for_each(|line| line.trim_by_age(now_us));
+        for line in self.topics.values_mut() {
+            line.trim_by_age(now_us);
+            line.lately.forget(line.lately.window, now_us);
+        }
     }
 
     fn forget_idle_topics(&mut self) {
@@ -276,6 +325,7 @@ impl Line {
             keeping,
             idle: Duration::ZERO,
             used: Instant::now(),
+            lately: Lately::default(),
         }
     }
 
@@ -382,6 +432,29 @@ impl Line {
     }
 }
 
+impl Lately {
+    fn note(&mut self, key: EventKey, position: Position, now_us: u64) {
+        self.places.insert(key, position);
+        self.order.push_back((now_us, key));
+        if self.order.len() > MEMORY_IDS_MAX
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.places.remove(&oldest);
+        }
+    }
+
+    fn forget(&mut self, window: Duration, now_us: u64) {
+        let window_us = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+        let oldest_us = now_us.saturating_sub(window_us);
+        while let Some((at_us, key)) = self.order.front()
+            && *at_us < oldest_us
+        {
+            self.places.remove(key);
+            self.order.pop_front();
+        }
+    }
+}
+
 impl Clock {
     fn now_us(&self) -> u64 {
         self.set_us + self.set_at.elapsed().as_micros() as u64
@@ -408,7 +481,7 @@ mod tests {
     use super::*;
     use crate::{
         backend::Retention,
-        event::{Defaults, admit},
+        event::{Defaults, Event, admit},
         proto,
     };
 
@@ -433,7 +506,7 @@ mod tests {
         let (memory, _feed) = Memory::open();
         let orders = topic("orders");
         for _ in 0..3 {
-            memory.append(&orders, &keeping(4), events(3)).await.expect("stored");
+            memory.append(&orders, &keeping(4), events(3).into()).await.expect("stored");
         }
         let page = memory.read(&orders, Position::BEGINNING).await.expect("a page");
         let kept: Vec<_> = page.entries.iter().map(|entry| entry.before().sequence).collect();
@@ -449,13 +522,13 @@ mod tests {
         let (orders, kept) = (topic("orders"), topic("kept"));
         let settings =
             Arc::new(TopicSettings { idle: Duration::from_secs(60), ..TopicSettings::default() });
-        let first = memory.append(&orders, &settings, events(1)).await.expect("stored");
-        memory.append(&kept, &settings, events(1)).await.expect("stored");
+        let first = memory.append(&orders, &settings, events(1).into()).await.expect("stored");
+        memory.append(&kept, &settings, events(1).into()).await.expect("stored");
         let _attachment = memory.attach(&kept, &settings).await.expect("attached");
         tokio::time::sleep(Duration::from_secs(120)).await;
         assert_eq!(memory.watch_topics().await.expect("topics"), [kept]);
         assert_eq!(memory.read(&orders, first.first).await.expect("a page").last, None);
-        let second = memory.append(&orders, &settings, events(1)).await.expect("stored");
+        let second = memory.append(&orders, &settings, events(1).into()).await.expect("stored");
         assert!(second.first.epoch > first.first.epoch);
     }
 
@@ -464,9 +537,9 @@ mod tests {
         let (memory, mut feed) = Memory::open();
         tokio::spawn(async move { while feed.recv().await.is_some() {} });
         let orders = topic("orders");
-        memory.append(&orders, &keeping(10), events(2)).await.expect("stored");
+        memory.append(&orders, &keeping(10), events(2).into()).await.expect("stored");
         tokio::time::sleep(Duration::from_secs(10)).await;
-        let late = memory.append(&orders, &keeping(10), events(2)).await.expect("stored");
+        let late = memory.append(&orders, &keeping(10), events(2).into()).await.expect("stored");
         for start in [Start::Ago(Duration::from_secs(5)), Start::Time(late.publish_time_us)] {
             assert_eq!(memory.seek(&orders, start).await.expect("a place").sequence, 2);
         }

@@ -21,6 +21,11 @@
 //! **Time** is the backend's clock, in microseconds since 1970. A publish time never decreases
 //! within an epoch.
 //!
+//! **What came before comes once.** An event with a key ([`Event::key`]) that this topic has stored
+//! within [`TopicSettings::dedupe_window`] is not stored again, nor told: the answer says where the
+//! first one was stored. This goes before [`Append::expected_last`], so that a publish that is sent
+//! again is answered as it was the first time.
+//!
 //! **Errors**: [`BackendError::OutcomeUnknown`] says that the events may exist; after any other
 //! error of `append` they do not and never will.
 
@@ -46,7 +51,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What an operator should know about this backend.
     fn describe(&self) -> Description;
 
-    /// Stores `events` (at least one) at the end of `topic`, which begins to exist if it did not.
+    /// Stores events (at least one) at the end of `topic`, which begins to exist if it did not.
     /// Returns once they are stored and handed to whoever listens.
     ///
     /// Calls for one topic store in the order in which they were first polled, where they do: one
@@ -57,7 +62,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         &self,
         topic: &Topic,
         settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
+        append: Append,
     ) -> Result<Appended, BackendError>;
 
     /// From now on, and until all of its attachments are dropped, the feed carries `topic`.
@@ -88,6 +93,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Stops what the backend runs. What is being stored is still answered.
     async fn close(&self);
+}
+
+/// Events to be stored together, all or none.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub events: Vec<Event>,
+    /// Refused with [`BackendError::Conflict`] where the topic's last position is another one.
+    /// [`Position::BEGINNING`]: where anything was ever published on it.
+    pub expected_last: Option<Position>,
 }
 
 #[derive(Debug, Clone)]
@@ -156,6 +170,8 @@ pub struct TopicSettings {
     pub bridge: Bridge,
     /// The `type` of events that come without one.
     pub default_type: Option<String>,
+    /// How long an event that has a key is known, so that it is not stored again; zero: not at all.
+    pub dedupe_window: Duration,
 }
 
 /// What is kept of a topic's events, and what for.
@@ -202,12 +218,24 @@ pub enum BridgeMode {
     CloudEventsJson,
 }
 
-/// Where a batch was stored: its first event's position; the others follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where events were stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
+    /// Of the first one that was stored now; the others follow. Where none was, the place that would
+    /// have come next.
     pub first: Position,
     pub publish_time_us: u64,
     pub durability: Durability,
+    /// Those that were stored before, in order.
+    pub repeated: Vec<Repeated>,
+}
+
+/// An event that was stored before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated {
+    /// Among those that were to be stored.
+    pub index: usize,
+    pub position: Position,
 }
 
 /// Keeps a topic on the feed. Drop it to detach; the last one ends the attachment.
@@ -245,6 +273,45 @@ pub enum BackendError {
     OutcomeUnknown { cause: String },
     #[error("the backend refused: {cause}")]
     Refused { cause: String },
+    #[error(
+        "the last position of {topic} is {actual}, not {expected}: read what was published since, and \
+         publish with the position that you have read up to"
+    )]
+    Conflict { topic: Topic, expected: Position, actual: Position },
+}
+
+impl From<Vec<Event>> for Append {
+    fn from(events: Vec<Event>) -> Append {
+        Append { events, expected_last: None }
+    }
+}
+
+impl Appended {
+    /// The answer for `count` of the events, those from `from` on.
+    pub fn part(&self, from: usize, count: usize) -> Appended {
+        let begin = self.repeated.partition_point(|repeated| repeated.index < from);
+        let repeated = self.repeated[begin..].iter().take_while(|r| r.index < from + count);
+        let stored_before = (from - begin) as u64;
+        Appended {
+            first: Position::new(self.first.epoch, self.first.sequence + stored_before),
+            repeated: repeated.map(|r| Repeated { index: r.index - from, ..*r }).collect(),
+            ..*self
+        }
+    }
+
+    /// Where each event is stored, and whether it was before, without end.
+    pub fn positions(&self) -> impl Iterator<Item = (Position, bool)> {
+        let mut repeated = self.repeated.iter().peekable();
+        let mut next = self.first;
+        (0..).map(move |index| match repeated.next_if(|repeated| repeated.index == index) {
+            Some(repeated) => (repeated.position, true),
+            None => {
+                let position = next;
+                next.sequence += 1;
+                (position, false)
+            }
+        })
+    }
 }
 
 impl News {
@@ -398,6 +465,7 @@ impl Default for TopicSettings {
             idle: crate::limits::TOPIC_IDLE,
             bridge: Bridge { mode: BridgeMode::Listen, channel: None },
             default_type: None,
+            dedupe_window: Duration::ZERO,
         }
     }
 }

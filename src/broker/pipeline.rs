@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{Publish, PublishError, Published, Shared, admit_all};
 use crate::{
-    backend::{Appended, BackendError, TopicSettings},
+    backend::{Append, Appended, BackendError, TopicSettings},
     event::{Event, Violation},
     limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, PIPELINE_BYTES_MAX, PIPELINE_REQUESTS_MAX},
     position::Position,
@@ -95,7 +95,7 @@ enum State {
         topic: Topic,
         published: Published,
         group: u64,
-        offset: u64,
+        offset: usize,
     },
 }
 
@@ -103,7 +103,7 @@ enum State {
 struct Group {
     topic: Topic,
     settings: Arc<TopicSettings>,
-    events: Vec<Event>,
+    append: Append,
     bytes: usize,
     requests: usize,
 }
@@ -170,7 +170,7 @@ impl Pipeline {
                 settings
             }
         };
-        let validate_only = request.validate_only;
+        let Publish { validate_only, expected_last, .. } = request;
         let published = match admit_all(request, &settings, &self.source, &mut self.admitted) {
             Ok(published) => published,
             Err(error) => return self.refuse(tag, error),
@@ -181,7 +181,7 @@ impl Pipeline {
             self.admitted.clear();
             State::Checked { topic, published }
         } else {
-            let (group, offset) = self.gather(&topic, &settings, events_bytes);
+            let (group, offset) = self.gather(&topic, &settings, events_bytes, expected_last);
             State::Grouped { topic, published, group, offset }
         };
         self.ask(Asked { tag, bytes: REQUEST_BYTES + events_bytes + receipts_bytes, state });
@@ -199,15 +199,23 @@ impl Pipeline {
     }
 
     /// Puts what was admitted into a group of its topic: its number, and how many events of it
-    /// stand before them.
-    fn gather(&mut self, topic: &Topic, settings: &Arc<TopicSettings>, bytes: usize) -> (u64, u64) {
+    /// stand before them. What expects something of the topic goes alone.
+    fn gather(
+        &mut self,
+        topic: &Topic,
+        settings: &Arc<TopicSettings>,
+        bytes: usize,
+        expected_last: Option<Position>,
+    ) -> (u64, usize) {
         let under_way = self.answered + (self.stored.len() + self.storing.len()) as u64;
         // Most of them follow one of the same topic.
         let last = self.gathered.len().checked_sub(1);
         let last = last.filter(|index| self.gathered[*index].topic == *topic);
         let open = last.or_else(|| self.gathering.get(topic).copied()).filter(|index| {
             let group = &self.gathered[*index];
-            group.events.len() + self.admitted.len() <= COMMIT_EVENTS_MAX
+            group.append.expected_last.is_none()
+                && expected_last.is_none()
+                && group.append.events.len() + self.admitted.len() <= COMMIT_EVENTS_MAX
                 && group.bytes + bytes <= COMMIT_BYTES_MAX
         });
         let index = open.unwrap_or_else(|| {
@@ -215,15 +223,15 @@ impl Pipeline {
             self.gathered.push_back(Group {
                 topic: topic.clone(),
                 settings: settings.clone(),
-                events: Vec::new(),
+                append: Append { events: Vec::new(), expected_last },
                 bytes: 0,
                 requests: 0,
             });
             self.gathered.len() - 1
         });
         let group = &mut self.gathered[index];
-        let offset = group.events.len() as u64;
-        group.events.append(&mut self.admitted);
+        let offset = group.append.events.len();
+        group.append.events.append(&mut self.admitted);
         group.bytes += bytes;
         group.requests += 1;
         (under_way + index as u64, offset)
@@ -236,8 +244,8 @@ impl Pipeline {
         for group in self.gathered.drain(..) {
             let backend = self.shared.backend.clone();
             let store = async move {
-                let Group { topic, settings, events, bytes: _, requests } = group;
-                let outcome = backend.append(&topic, &settings, events).await;
+                let Group { topic, settings, append, bytes: _, requests } = group;
+                let outcome = backend.append(&topic, &settings, append).await;
                 Stored { outcome, requests }
             };
             self.storing.push_back(store.boxed());
@@ -263,9 +271,8 @@ impl Pipeline {
                 let stored = &mut self.stored[(group - self.answered) as usize];
                 stored.requests -= 1;
                 match &stored.outcome {
-                    Ok(Appended { first, durability, .. }) => {
-                        let first = Position::new(first.epoch, first.sequence + offset);
-                        published.are_stored(first, *durability);
+                    Ok(appended) => {
+                        published.are_stored(appended.part(offset, published.receipts.len()));
                         Ok((topic, published))
                     }
                     Err(error) => Err(error.clone().into()),
@@ -325,12 +332,12 @@ fn size(error: &PublishError) -> usize {
                 |(_, v): &(usize, Violation)| RECEIPT_BYTES + v.field.len() + v.description.len();
             violations.iter().map(text).sum()
         }
-        PublishError::Topic(_)
+        PublishError::ExpectedElsewhere { .. }
+        | PublishError::Topic(_)
         | PublishError::Empty
         | PublishError::TooManyEvents { .. }
         | PublishError::TooManyBytes { .. }
         | PublishError::EventTooLarge { .. }
-        | PublishError::FeatureOff { .. }
         | PublishError::Backend(_) => 0,
     }
 }

@@ -44,6 +44,7 @@ pub(super) struct FileRule {
     pub(super) max_bytes: Option<Spanned<ByteSize>>,
     pub(super) max_age: Option<Spanned<Period>>,
     pub(super) default_type: Option<Spanned<String>>,
+    pub(super) dedupe_window: Option<Spanned<Period>>,
 }
 
 /// A place in the file: `tidings.toml:3:1`.

@@ -84,6 +84,7 @@ fn what_is_wrong_in_the_file_is_said_with_its_place() {
         ("[[topics]]\npattern = 'a'\nmode = 'kept'", "3:8", "`durable`"),
         ("[[topics]]\npattern = 'a'\nmax_age = '7d'", "3:11", "mode = \"durable\""),
         ("[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_age = '1ms'", "4:11", "at least 1s"),
+        ("[[topics]]\npattern = 'a'\ndedupe_window = '25h'", "3:17", "at most 24h"),
         (
             "[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_events = 9000000000000000",
             "4:14",
@@ -163,7 +164,7 @@ fn what_check_prints_says_the_same_again_without_the_password() {
     let text = "redis = 'redis://ann:canary@h/2'\ninsecure = true\nlog = 'tidings=debug'\n\
                 [[topics]]\npattern = 'orders.*'\nbridge = 'cloudevents-json'\n\
                 max_events = 5\nmax_bytes = '2MiB'\ndefault_type = 'shop.v1.Order'\n\
-                [[topics]]\npattern = 'b'\nmode = 'durable'\nmax_age = '7d'\n\
+                [[topics]]\npattern = 'b'\nmode = 'durable'\nmax_age = '7d'\ndedupe_window = '0s'\n\
                 [[topics]]\npattern = 'a'\nchannel = 'order \"events\"'\n";
     let config = load(text, &Flags::default()).expect("consistent");
     let printed = config.to_string();

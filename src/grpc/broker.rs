@@ -84,16 +84,20 @@ pub(super) async fn publish(
 ) -> Result<PublishResponse, Status> {
     let topic = request.topic.parse();
     let topic: Topic = topic.map_err(|error| status::publish(PublishError::Topic(error)))?;
-    let request = asked(topic.clone(), request);
+    let request = asked(topic.clone(), request).map_err(status::publish)?;
     let published = whole(broker.publish(ANONYMOUS, request)).await?.map_err(status::publish)?;
     Ok(PublishResponse { topic, published })
 }
 
 /// What is asked for; the topic was read before.
-pub(super) fn asked(topic: Topic, request: PublishRequest) -> Publish {
+pub(super) fn asked(topic: Topic, request: PublishRequest) -> Result<Publish, PublishError> {
     let PublishRequest { topic: _, events, expected_last, validate_only } = request;
+    let elsewhere = |last: &proto::Position| !last.topic.is_empty() && last.topic != topic.as_str();
+    if expected_last.as_ref().is_some_and(elsewhere) {
+        return Err(PublishError::ExpectedElsewhere { topic });
+    }
     let expected_last = expected_last.map(|last| Position::new(last.epoch, last.sequence));
-    Publish { topic, events, validate_only, expected_last }
+    Ok(Publish { topic, events, validate_only, expected_last })
 }
 
 impl From<Durability> for proto::Durability {

@@ -127,9 +127,10 @@ impl Exchange {
             Some(topic) => Ok(topic),
             None => publish.topic.parse(),
         };
-        match topic {
-            Ok(topic) => self.pipeline.push(request_id, broker::asked(topic, publish)),
-            Err(error) => self.pipeline.refuse(request_id, PublishError::Topic(error)),
+        let topic = topic.map_err(PublishError::Topic);
+        match topic.and_then(|topic| broker::asked(topic, publish)) {
+            Ok(request) => self.pipeline.push(request_id, request),
+            Err(error) => self.pipeline.refuse(request_id, error),
         }
     }
 

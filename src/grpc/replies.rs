@@ -109,17 +109,21 @@ fn put_receipt(topic: &Topic, receipt: &Receipt, buf: &mut impl BufMut) {
     put_key(1, receipt_len(topic, receipt), buf); // PublishResponse.receipts
     put_key(1, receipt.id.len(), buf); // id
     buf.put_slice(receipt.id.as_bytes());
-    let Some(position) = receipt.position else { return };
-    put_key(2, position_len(topic, position), buf); // position
-    put_key(1, topic.as_str().len(), buf);
-    buf.put_slice(topic.as_str().as_bytes());
-    put_number(2, position.epoch, buf);
-    put_number(3, position.sequence, buf);
+    if let Some(position) = receipt.position {
+        put_key(2, position_len(topic, position), buf); // position
+        put_key(1, topic.as_str().len(), buf);
+        buf.put_slice(topic.as_str().as_bytes());
+        put_number(2, position.epoch, buf);
+        put_number(3, position.sequence, buf);
+    }
+    put_number(3, receipt.duplicate.into(), buf); // duplicate
 }
 
 fn receipt_len(topic: &Topic, receipt: &Receipt) -> usize {
     let position = receipt.position.map(|position| delimited_len(position_len(topic, position)));
-    delimited_len(receipt.id.len()) + position.unwrap_or_default()
+    delimited_len(receipt.id.len())
+        + position.unwrap_or_default()
+        + number_len(receipt.duplicate.into())
 }
 
 fn position_len(topic: &Topic, position: Position) -> usize {
@@ -171,7 +175,11 @@ mod tests {
         ) {
             let topic: Topic = name.parse().expect("a topic");
             let place = |offset| stored.then(|| Position::new(epoch, first + offset));
-            let receipts = (0..).zip(&ids).map(|(n, id)| Receipt { id: id.clone(), position: place(n) });
+            let receipts = (0..).zip(&ids).map(|(n, id)| Receipt {
+                id: id.clone(),
+                position: place(n),
+                duplicate: n % 2 == 1,
+            });
             let durability = stored.then_some(backend::Durability::Disk);
             let published = Published { receipts: receipts.collect(), durability };
             let receipt = |receipt: &Receipt| proto::Receipt {
@@ -181,7 +189,7 @@ mod tests {
                     epoch: position.epoch,
                     sequence: position.sequence,
                 }),
-                duplicate: false,
+                duplicate: receipt.duplicate,
             };
             let stored =
                 if stored { Durability::Disk } else { Durability::Unspecified };

@@ -65,6 +65,7 @@ reasons! {
     StreamDeadline = "STREAM_DEADLINE", DeadlineExceeded;
     RequestUnfinished = "REQUEST_UNFINISHED", DeadlineExceeded;
     BackendRefused = "BACKEND_REFUSED", FailedPrecondition;
+    SequenceConflict = "SEQUENCE_CONFLICT", Aborted;
     FeatureOff = "FEATURE_OFF", Unimplemented;
     Bug = "BUG", Internal;
 }
@@ -101,10 +102,9 @@ pub fn publish(error: PublishError) -> Status {
             .with("limit", limit)
             .violation(format!("events[{index}]"), "is too large")
             .status(Reason::EventTooLarge),
-        PublishError::FeatureOff { field } => told
-            .with("feature", format!("Broker.Publish.{field}"))
-            .violation(field, "is not built yet")
-            .status(Reason::FeatureOff),
+        PublishError::ExpectedElsewhere { .. } => told
+            .violation("expected_last.topic", "is not the topic of the request")
+            .status(Reason::PositionInvalid),
         PublishError::Backend(error) => backend(error),
     }
 }
@@ -214,6 +214,15 @@ fn backend(error: BackendError) -> Status {
         BackendError::Refused { cause } => {
             told.precondition(&cause).with("cause", cause).status(Reason::BackendRefused)
         }
+        // Without RetryInfo: the same request would fail again.
+        BackendError::Conflict { topic, expected, actual } => told
+            .with("topic", &topic)
+            .with("expected_epoch", expected.epoch)
+            .with("expected_sequence", expected.sequence)
+            .with("actual_epoch", actual.epoch)
+            .with("actual_sequence", actual.sequence)
+            .resource("topic", topic.as_str())
+            .status(Reason::SequenceConflict),
     }
 }
 

@@ -119,7 +119,9 @@ where
     loop {
         match attempt().await {
             Ok(answer) => return Ok(answer),
-            Err(error @ BackendError::Refused { .. }) => return Err(error),
+            Err(error @ (BackendError::Refused { .. } | BackendError::Conflict { .. })) => {
+                return Err(error);
+            }
             Err(
                 BackendError::Unavailable { .. }
                 | BackendError::Failover { .. }

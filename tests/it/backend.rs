@@ -7,7 +7,8 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use prost::Message;
 use tidings::{
     backend::{
-        Appended, Backend, Batch, Durability, Entry, Feed, News, Retention, TopicSettings,
+        Append, Appended, Backend, BackendError, Batch, Durability, Entry, Feed, News, Retention,
+        TopicSettings,
         memory::Memory,
         redis::{Redis, RedisConfig, Rules},
         replay::{Bound, Progress, Replay, Told},
@@ -42,7 +43,7 @@ fn settings() -> Arc<TopicSettings> {
 }
 
 async fn store(backend: &Arc<dyn Backend>, topic: &Topic, count: u64) -> Appended {
-    backend.append(topic, &settings(), events(0..count)).await.expect("stored")
+    backend.append(topic, &settings(), events(0..count).into()).await.expect("stored")
 }
 
 /// The next news of one topic.
@@ -185,7 +186,7 @@ pub async fn calls_are_stored_in_the_order_in_which_they_were_polled_first(
     // More than the feed has room for: they have to wait for each other.
     let mut waiting = Vec::new();
     for id in 0..CALLS {
-        let mut call = backend.append(topic, &settings, events([id]));
+        let mut call = backend.append(topic, &settings, events([id]).into());
         match (&mut call).now_or_never() {
             Some(stored) => drop(stored.expect("stored")),
             None => waiting.push(call),
@@ -213,7 +214,7 @@ pub async fn history_is_what_was_stored(make: impl AsyncFn() -> Opened) {
     let orders = topic("contract.history");
     let mut first = None;
     for number in 0..200 {
-        let batch = backend.append(&orders, &settings(), events([number, number])).await;
+        let batch = backend.append(&orders, &settings(), events([number, number]).into()).await;
         first.get_or_insert(batch.expect("stored").first);
     }
     let epoch = first.expect("stored").epoch;
@@ -250,7 +251,8 @@ pub async fn what_is_trimmed_is_a_gap_with_its_size(make: impl AsyncFn() -> Open
     let few = Arc::new(keeping_events(10));
     let mut epoch = 0;
     for number in 0..1000 {
-        let appended = backend.append(&orders, &few, events([number])).await.expect("stored");
+        let appended =
+            backend.append(&orders, &few, events([number]).into()).await.expect("stored");
         epoch = appended.first.epoch;
     }
     let told = history(&backend, &orders, Position::new(epoch, 1)).await;
@@ -268,7 +270,7 @@ pub async fn a_durable_topic_keeps_what_its_retention_says(make: impl AsyncFn() 
     let mut epoch = 0;
     for number in 0..30 {
         let ids = 100 * number..100 * (number + 1);
-        let appended = backend.append(&all, &everything, events(ids)).await.expect("stored");
+        let appended = backend.append(&all, &everything, events(ids).into()).await.expect("stored");
         assert_eq!(appended.durability, Durability::Memory);
         epoch = appended.first.epoch;
     }
@@ -286,7 +288,7 @@ pub async fn a_durable_topic_keeps_what_its_retention_says(make: impl AsyncFn() 
     let limit = Retention { max_events: Some(100), max_bytes: None, max_age: None };
     let few_settings = Arc::new(durable_with(limit));
     for number in 0..1000 {
-        backend.append(&few, &few_settings, events([number])).await.expect("stored");
+        backend.append(&few, &few_settings, events([number]).into()).await.expect("stored");
     }
     let first = backend.seek(&few, Start::Earliest).await.expect("a place");
     assert!((600..=900).contains(&first.sequence), "kept from {first} on");
@@ -302,8 +304,8 @@ pub async fn a_durable_topic_drops_what_is_too_old_or_too_much(make: impl AsyncF
     let (age, bytes) = (Arc::new(age), Arc::new(bytes));
     for _ in 0..10 {
         let ids = || events(std::iter::repeat_n(0, 500));
-        backend.append(&aged, &age, ids()).await.expect("stored");
-        backend.append(&sized, &bytes, ids()).await.expect("stored");
+        backend.append(&aged, &age, ids().into()).await.expect("stored");
+        backend.append(&sized, &bytes, ids().into()).await.expect("stored");
     }
     tokio::spawn(async move { while feed.recv().await.is_some() {} });
     let first = async |topic| backend.seek(topic, Start::Earliest).await.expect("a place").sequence;
@@ -313,7 +315,7 @@ pub async fn a_durable_topic_drops_what_is_too_old_or_too_much(make: impl AsyncF
         eventually("trimmed", PATIENCE, trimmed).await;
     }
     // What came while it was trimmed has its place behind what was dropped.
-    let appended = backend.append(&aged, &age, events([1])).await.expect("stored");
+    let appended = backend.append(&aged, &age, events([1]).into()).await.expect("stored");
     let told = history(&backend, &aged, Position::new(appended.first.epoch, 0)).await;
     let [Told::Gap(gap), Told::Batch(batch)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((gap.missed, gap.reason), (Some(5000), GapReason::Retention));
@@ -327,7 +329,7 @@ pub async fn a_live_topic_becomes_durable_without_losing_its_place(make: impl As
     let _attachment = backend.attach(&orders, &settings()).await.expect("attached");
     attached(&mut feed, &orders).await;
     let kept = Arc::new(durable());
-    let after = backend.append(&orders, &kept, events(3..5)).await.expect("stored");
+    let after = backend.append(&orders, &kept, events(3..5).into()).await.expect("stored");
     assert_eq!(after.first, Position::new(before.first.epoch, 4));
     assert_eq!((before.durability, after.durability), (Durability::Live, Durability::Memory));
     assert_eq!(stored(&mut feed, &orders).await.before().sequence, 3);
@@ -445,6 +447,164 @@ pub async fn each_life_begins_with_its_fence(make: impl AsyncFn() -> Opened) {
     assert_eq!(batches.count(), 1);
 }
 
+/// An event that is known by its id.
+fn known(ids: impl IntoIterator<Item = u64>) -> Vec<Event> {
+    let known = |mut event: Event| {
+        let id = event.message().id;
+        event.known_by("/somebody", &id);
+        event
+    };
+    events(ids).into_iter().map(known).collect()
+}
+
+fn within(window: Duration, settings: TopicSettings) -> Arc<TopicSettings> {
+    Arc::new(TopicSettings { dedupe_window: window, ..settings })
+}
+
+fn told_of(appended: &Appended, count: usize) -> Vec<(u64, bool)> {
+    let positions = appended.positions().take(count);
+    positions.map(|(position, before)| (position.sequence, before)).collect()
+}
+
+pub async fn an_event_that_comes_again_is_stored_once(make: impl AsyncFn() -> Opened) {
+    let (backend, mut feed) = make().await;
+    let minute = Duration::from_secs(60);
+    for (name, kept) in
+        [("contract.again.live", keeping_events(100)), ("contract.again", durable())]
+    {
+        let (orders, kept) = (topic(name), within(minute, kept));
+        let _attachment = backend.attach(&orders, &kept).await.expect("attached");
+        attached(&mut feed, &orders).await;
+        let append = async |events: Vec<Event>| {
+            let count = events.len();
+            let appended = backend.append(&orders, &kept, events.into()).await.expect("stored");
+            (told_of(&appended, count), appended.first)
+        };
+        let (told, first) = append(known([1, 2, 2, 3])).await;
+        assert_eq!(told, [(1, false), (2, false), (2, true), (3, false)]);
+        assert_eq!(append(known([3, 4])).await.0, [(3, true), (4, false)]);
+        let (told, next) = append(known([2, 1])).await;
+        assert_eq!((told, next.sequence), (vec![(2, true), (1, true)], 5));
+        // Those that nobody knows by their ids come as often as they like, also beside others.
+        let mixed = [events([1]), known([1]), events([1])].concat();
+        assert_eq!(append(mixed).await.0, [(5, false), (1, true), (6, false)]);
+        // An id is its publisher's.
+        let mut other = events([1]);
+        other[0].known_by("/somebody else", "1");
+        assert_eq!(append(other).await.0, [(7, false)]);
+        let (mut ids, mut at) = (Vec::new(), Position::new(first.epoch, 0));
+        while at.sequence < 7 {
+            let batch = stored(&mut feed, &orders).await;
+            assert_eq!(batch.before(), at);
+            at = batch.last();
+            ids.extend(batch.events.iter().map(|event| event_id(event)));
+        }
+        assert_eq!(ids, ["1", "2", "3", "4", "1", "1", "1"]);
+        let told = history(&backend, &orders, Position::new(first.epoch, 0)).await;
+        let kept = |told: &Told| match told {
+            Told::Batch(batch) => batch.events.len(),
+            Told::Gap(gap) => panic!("{gap:?}"),
+        };
+        assert_eq!(told.iter().map(kept).sum::<usize>(), 7);
+    }
+}
+
+fn event_id(event: &[u8]) -> String {
+    proto::Event::decode(event).expect("an event").id
+}
+
+pub async fn an_event_is_known_for_a_window_and_not_for_ever(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let window = Duration::from_millis(300);
+    let (orders, kept) = (topic("contract.window"), within(window, durable()));
+    let mut stored_at = std::time::Instant::now();
+    let mut answered_at = stored_at;
+    let mut stored = 0;
+    let deadline = stored_at + PATIENCE;
+    while stored < 4 {
+        let asked_at = std::time::Instant::now();
+        assert!(asked_at < deadline, "it is known for ever");
+        let appended = backend.append(&orders, &kept, known([1]).into()).await.expect("an answer");
+        if appended.repeated.is_empty() {
+            // When it was stored the last time lies between the question and the answer.
+            let since = stored_at.elapsed();
+            assert!(stored == 0 || since >= window, "known for {since:?} only");
+            stored += 1;
+            stored_at = asked_at;
+            answered_at = std::time::Instant::now();
+        } else {
+            let since = asked_at - answered_at;
+            assert!(since <= 2 * window, "known for {since:?}");
+            assert_eq!(appended.repeated[0].position.sequence, stored);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub async fn what_expects_a_topic_to_end_elsewhere_is_not_stored(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    for (name, kept) in [("contract.cas.live", keeping_events(100)), ("contract.cas", durable())] {
+        let (orders, kept) = (topic(name), within(Duration::from_secs(60), kept));
+        let append = async |events: Vec<Event>, expected: Position| {
+            let append = Append { events, expected_last: Some(expected) };
+            backend.append(&orders, &kept, append).await
+        };
+        let conflict = |expected: Position, actual: Position| {
+            Err(BackendError::Conflict { topic: orders.clone(), expected, actual })
+        };
+        let nowhere = Position::new(5, 5);
+        let refused = append(events([0]), nowhere).await;
+        assert_eq!(refused, conflict(nowhere, Position::BEGINNING));
+        let page = backend.read(&orders, Position::BEGINNING).await.expect("a page");
+        assert_eq!(page.last, None, "a topic that began with nothing");
+
+        let first = append(known([1]), Position::BEGINNING).await.expect("the first").first;
+        assert_eq!(first.sequence, 1);
+        for expected in [
+            Position::BEGINNING,
+            Position::new(first.epoch, 0),
+            Position::new(first.epoch, 2),
+            Position::new(first.epoch - 1, 1),
+            Position::new(u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(append(events([2]), expected).await, conflict(expected, first));
+        }
+        let second = append(known([2, 3]), first).await.expect("as expected");
+        assert_eq!(second.first, Position::new(first.epoch, 2));
+        // Sent again it is answered as it was, whatever came since.
+        let again = append(known([2, 3]), first).await.expect("known");
+        assert_eq!(told_of(&again, 2), [(2, true), (3, true)]);
+        let partly = append(known([3, 4]), first).await;
+        assert_eq!(partly, conflict(first, Position::new(first.epoch, 3)));
+        let fourth = backend.append(&orders, &kept, known([4]).into()).await.expect("stored");
+        assert_eq!(told_of(&fourth, 1), [(4, false)]);
+    }
+}
+
+pub async fn of_many_that_expect_the_same_one_is_stored(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let (orders, kept) = (topic("contract.race"), Arc::new(durable()));
+    let mut last = Position::BEGINNING;
+    for round in 0..20 {
+        let calls = (0..8).map(|_| {
+            let append = Append { events: events([round, round]), expected_last: Some(last) };
+            backend.append(&orders, &kept, append)
+        });
+        let answers = futures_util::future::join_all(calls).await;
+        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        let [Ok(won)] = &won[..] else { panic!("{won:?} won in round {round}") };
+        let after = Position::new(won.first.epoch, won.first.sequence + 1);
+        for lost in lost {
+            let Err(BackendError::Conflict { expected, actual, .. }) = lost else {
+                panic!("{lost:?}")
+            };
+            assert_eq!((expected, actual), (last, after));
+        }
+        last = after;
+    }
+    assert_eq!(last.sequence, 40);
+}
+
 /// Where a backend of the suite keeps its events, for as long as one test.
 struct InMemory;
 
@@ -517,4 +677,8 @@ contract!([
     a_topic_that_nobody_holds_is_told_no_more_and_may_be_attached_again,
     the_time_is_told,
     each_life_begins_with_its_fence,
+    an_event_that_comes_again_is_stored_once,
+    an_event_is_known_for_a_window_and_not_for_ever,
+    what_expects_a_topic_to_end_elsewhere_is_not_stored,
+    of_many_that_expect_the_same_one_is_stored,
 ]);

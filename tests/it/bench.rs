@@ -333,7 +333,7 @@ impl Service for Lossy {
         }
         let position = Some(Position::new(EPOCH, sequence));
         let published = Published {
-            receipts: vec![Receipt { id: String::new(), position }],
+            receipts: vec![Receipt { id: String::new(), position, duplicate: false }],
             durability: Some(Durability::Live),
         };
         let topic = topic.parse().expect("the bench publishes on topics");

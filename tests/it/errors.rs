@@ -78,7 +78,7 @@ fn statuses() -> Vec<Status> {
         PublishError::TooManyBytes { bytes: 2, limit: 1 },
         PublishError::Invalid { violations: vec![(0, violation)] },
         PublishError::EventTooLarge { index: 0, bytes: 2, limit: 1 },
-        PublishError::FeatureOff { field: "expected_last" },
+        PublishError::ExpectedElsewhere { topic: orders.clone() },
         PublishError::Backend(BackendError::Unavailable { cause: cause() }),
         PublishError::Backend(BackendError::Failover { cause: cause() }),
         PublishError::Backend(BackendError::Full { cause: cause() }),
@@ -86,6 +86,11 @@ fn statuses() -> Vec<Status> {
         PublishError::Backend(BackendError::Timeout { after: Duration::from_secs(1) }),
         PublishError::Backend(BackendError::OutcomeUnknown { cause: cause() }),
         PublishError::Backend(BackendError::Refused { cause: cause() }),
+        PublishError::Backend(BackendError::Conflict {
+            topic: orders.clone(),
+            expected: Position::new(1, 2),
+            actual: Position::new(1, 3),
+        }),
     ];
     let subscribe = [
         SubscribeError::Pattern { field: field(), cause: invalid() },

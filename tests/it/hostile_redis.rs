@@ -512,7 +512,7 @@ async fn entries_above_the_topics_last_are_nobodys_and_the_topic_goes_on() {
             let line = lines.next_within(MOMENT).await;
             assert_eq!(line.as_deref(), Some(expected), "{what}");
         }
-        let answer = broker.redis.append(&orders(), &live(), vec![event("3")]).await;
+        let answer = broker.redis.append(&orders(), &live(), vec![event("3")].into()).await;
         let appended = answer.expect(what);
         assert_ne!(appended.first.epoch, last.epoch, "{what}: nothing fits behind them");
         broker.append(&orders(), "4").await;

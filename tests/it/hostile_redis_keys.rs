@@ -31,7 +31,8 @@ fn other() -> Topic {
 
 /// One publish on another topic arrives within a moment, at the first try and without a gap.
 async fn others_are_not_disturbed(broker: &mut Broker, id: &str) {
-    let answer = broker.redis.append(&other(), &bridged(BridgeMode::Off), vec![event(id)]).await;
+    let answer =
+        broker.redis.append(&other(), &bridged(BridgeMode::Off), vec![event(id)].into()).await;
     answer.expect("the other topic takes it");
     loop {
         let news = timeout(MOMENT, broker.feed.recv()).await;
@@ -141,7 +142,7 @@ async fn a_damaged_topic_heals_at_the_next_publish_and_announces_a_gap() {
         // By who has it open, and by who has not.
         let publisher = if round % 2 == 0 { &broker } else { &there };
         let settings = live();
-        let publishing = publisher.redis.append(&damaged, &settings, vec![event("2")]);
+        let publishing = publisher.redis.append(&damaged, &settings, vec![event("2")].into());
         let answer = timeout(MOMENT, publishing).await.expect("no hang");
         let appended = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
         let told = broker.told_until_event("2").await;
@@ -195,7 +196,7 @@ async fn a_topic_kept_in_a_way_that_this_broker_does_not_know_is_refused_and_lef
     for (round, mode) in ["eternal", "", "\u{1}\n", "LIVE"].into_iter().enumerate() {
         server.command(&["HSET", &hash(&orders()), "mode", mode]).await;
         let there = Broker::open(&server, "b").await;
-        let answer = there.redis.append(&orders(), &live(), vec![event("2")]).await;
+        let answer = there.redis.append(&orders(), &live(), vec![event("2")].into()).await;
         says_what_to_do(&answer.expect_err("refused"), "td:{orders}:m");
         let answer = broker.redis.attach(&orders(), &live()).await;
         says_what_to_do(&answer.expect_err("refused"), "td:{orders}:m");
@@ -216,7 +217,7 @@ async fn a_key_of_another_type_is_named_with_what_to_do() {
             let at = broker.append(&orders(), "1").await.first;
             server.del(&[key]).await;
             server.command(put).await;
-            let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+            let answer = broker.redis.append(&orders(), &live(), vec![event("2")].into()).await;
             says_what_to_do(&answer.expect_err("refused"), key);
             let answer = broker.redis.attach(&orders(), &live()).await;
             if let Err(error) = &answer {
@@ -230,7 +231,7 @@ async fn a_key_of_another_type_is_named_with_what_to_do() {
             says_what_to_do(&found.expect_err("refused"), key);
             others_are_not_disturbed(&mut broker, &format!("{round}{put:?}")).await;
             server.del(&[key]).await;
-            let answer = broker.redis.append(&orders(), &live(), vec![event("3")]).await;
+            let answer = broker.redis.append(&orders(), &live(), vec![event("3")].into()).await;
             answer.expect("it heals with the key gone");
         }
     }
@@ -246,7 +247,7 @@ async fn damaged_births_stop_no_topic_from_beginning_nor_anyone_from_listening()
         broker.told_until_event("1").await;
         broker.redis.watch_topics().await.expect("listed");
         server.command(&["HSET", DEPLOYMENT, "births", births]).await;
-        let answer = broker.redis.append(&orders(), &live(), vec![event("1")]).await;
+        let answer = broker.redis.append(&orders(), &live(), vec![event("1")].into()).await;
         let born = answer.unwrap_or_else(|error| panic!("{births}: {error}")).first;
         loop {
             let news = timeout(PATIENCE, broker.feed.recv()).await.expect("told").expect("lives");
@@ -287,7 +288,7 @@ async fn a_deployment_that_names_nothing_is_told_and_got_over_when_it_is_mended(
         server.raw_command(damage).await.unwrap();
         let end = tokio::time::Instant::now() + PATIENCE;
         let said = loop {
-            let answer = broker.redis.append(&orders(), &live(), vec![event("x")]).await;
+            let answer = broker.redis.append(&orders(), &live(), vec![event("x")].into()).await;
             let said = answer.err().map(|error| error.to_string()).unwrap_or_default();
             if said.contains(DEPLOYMENT) && said.contains("delete") {
                 break said;
@@ -318,7 +319,7 @@ async fn a_damaged_index_is_told_to_who_needs_it_and_disturbs_nobody_else() {
         let listed = broker.redis.watch_topics().await;
         says_what_to_do(&listed.expect_err("refused"), INDEX);
         others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
-        let answer = broker.redis.append(&orders(), &live(), vec![event("1")]).await;
+        let answer = broker.redis.append(&orders(), &live(), vec![event("1")].into()).await;
         says_what_to_do(&answer.expect_err("refused"), INDEX);
     }
     // Also over connections that are new.
@@ -329,7 +330,7 @@ async fn a_damaged_index_is_told_to_who_needs_it_and_disturbs_nobody_else() {
     assert_eq!(gaps(&told), [], "{told:?}");
     others_are_not_disturbed(&mut broker, "again").await;
     server.del(&[INDEX]).await;
-    broker.redis.append(&orders(), &live(), vec![event("1")]).await.expect("mended");
+    broker.redis.append(&orders(), &live(), vec![event("1")].into()).await.expect("mended");
     assert_eq!(broker.redis.watch_topics().await.expect("listed"), [orders()]);
 }
 
@@ -368,7 +369,7 @@ async fn a_topic_that_cannot_be_kept_does_not_let_the_others_be_forgotten() {
     tokio::spawn(async move { while feed.recv().await.is_some() {} });
     for name in &names {
         held.push(broker.redis.attach(name, &short).await.expect("attached"));
-        broker.redis.append(name, &short, vec![event("1")]).await.expect("stored");
+        broker.redis.append(name, &short, vec![event("1")].into()).await.expect("stored");
     }
     for damaged in &names[..5] {
         server.del(&[&hash(damaged)]).await;

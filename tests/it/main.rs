@@ -18,6 +18,7 @@ mod backend;
 mod bench;
 mod checker;
 mod compression;
+mod dedupe;
 mod delivery;
 mod delivery_on_redis;
 mod errors;

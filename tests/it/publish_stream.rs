@@ -11,12 +11,11 @@ use std::{
 use prost::Message as _;
 use tidings::{
     backend::{
-        Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings, async_trait,
-        memory::Memory,
+        Append, Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings,
+        async_trait, memory::Memory,
     },
     broker::{Broker, BrokerOptions, Publish},
     catalog::Catalog,
-    event::Event,
     grpc::{client::BrokerClient, status},
     limits::{
         ANSWERS_TOGETHER, EVENT_BYTES_MAX, PIPELINE_BYTES_MAX, PIPELINE_REQUESTS_MAX,
@@ -132,12 +131,12 @@ impl Backend for Gated {
         &self,
         topic: &Topic,
         settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
+        append: Append,
     ) -> Result<Appended, BackendError> {
         assert_ne!(topic.as_str(), "bug", "a planted panic");
-        self.given.fetch_add(events.len(), Ordering::SeqCst);
+        self.given.fetch_add(append.events.len(), Ordering::SeqCst);
         drop(unconstrained(self.gate.lock()).await);
-        self.inner.append(topic, settings, events).await
+        self.inner.append(topic, settings, append).await
     }
 
     async fn attach(
@@ -187,7 +186,7 @@ fn requests() -> Vec<PublishRequest> {
     // With a time of its own: the broker's would not always take as many bytes.
     let time = Some(prost_types::Timestamp { seconds: 1_763_000_000, nanos: 1 });
     let large = proto::Event { payload: Some(large), time, ..event(8) };
-    let position = Some(proto::Position::default());
+    let position = Some(proto::Position { epoch: 1, sequence: 1, ..Default::default() });
     vec![
         one("orders", 1),
         publish("a b", vec![event(2)]),
@@ -197,7 +196,8 @@ fn requests() -> Vec<PublishRequest> {
         publish("orders", vec![event(3), with(|event| event.key = "\0".into())]),
         publish("orders", (0..=REQUEST_EVENTS_MAX).map(event).collect()),
         publish("orders", vec![event(4), large]),
-        PublishRequest { expected_last: position, ..one("orders", 5) },
+        // Of a topic of its own, on which nothing is ever published.
+        PublishRequest { expected_last: position, ..one("empty", 5) },
         PublishRequest { validate_only: true, ..one("orders", 6) },
         publish("orders", vec![event(9), event(10)]),
     ]

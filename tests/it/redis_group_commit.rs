@@ -25,7 +25,7 @@ async fn publish_together(
     batches: impl Iterator<Item = Vec<Event>>,
 ) -> Vec<Result<Appended, BackendError>> {
     let (topic, settings) = (orders(), live());
-    join_all(batches.map(|events| broker.redis.append(&topic, &settings, events))).await
+    join_all(batches.map(|events| broker.redis.append(&topic, &settings, events.into()))).await
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn more_than_may_wait_is_refused_at_once_and_other_topics_go_on() {
     let (other, settings) = ("other".parse().unwrap(), live());
     let (answers, beside) = tokio::join!(
         publish_together(&broker, batches),
-        broker.redis.append(&other, &settings, vec![event("beside")])
+        broker.redis.append(&other, &settings, vec![event("beside")].into())
     );
     beside.expect("another topic has its own queue");
     let (stored, refused) = answers.split_at(fit);

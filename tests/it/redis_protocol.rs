@@ -130,7 +130,7 @@ async fn a_position_given_twice_is_an_unknown_outcome_and_a_new_epoch() {
     broker.told_until_event("4").await;
     let epoch = last.first.epoch;
     set_back(&server, Position::new(epoch, 2), &[3, 4]).await;
-    let answer = broker.redis.append(&orders(), &live(), vec![event("5")]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("5")].into()).await;
     assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
     let after = broker.append(&orders(), "6").await;
     assert_ne!(after.first.epoch, epoch);
@@ -151,7 +151,7 @@ async fn a_position_that_was_heard_on_the_other_connection_proves_a_rollback_too
     broker.told_until_event("4").await;
     // Back to a place above all that this broker published itself.
     set_back(&server, Position::new(epoch, 2), &[3, 4]).await;
-    let answer = broker.redis.append(&orders(), &live(), vec![event("5")]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("5")].into()).await;
     assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
     let after = broker.append(&orders(), "6").await;
     assert_ne!(after.first.epoch, epoch);
@@ -243,11 +243,11 @@ async fn how_a_topic_is_kept_is_read_from_redis_and_not_from_each_brokers_settin
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
     let long = Arc::new(keeping_events(5000));
-    broker.redis.append(&orders(), &long, vec![event("0")]).await.unwrap();
+    broker.redis.append(&orders(), &long, vec![event("0")].into()).await.unwrap();
     let other = Broker::open(&server, "b").await;
     for round in 0..30 {
-        let events = (0..100).map(|i| event(&format!("{round}-{i}"))).collect();
-        other.redis.append(&orders(), &live(), events).await.unwrap();
+        let events = (0..100).map(|i| event(&format!("{round}-{i}"))).collect::<Vec<_>>();
+        other.redis.append(&orders(), &live(), events.into()).await.unwrap();
     }
     let first = other.redis.seek(&orders(), Start::Earliest).await.unwrap();
     assert_eq!(first.sequence, 0, "3,001 events are fewer than 5,000");
@@ -258,10 +258,10 @@ async fn how_many_bytes_are_kept_is_read_from_redis_and_not_from_each_brokers_se
     let server = RedisServer::start(Persistence::None).await;
     let broker = Broker::open(&server, "a").await;
     let large = Arc::new(keeping_bytes(32 << 20));
-    broker.redis.append(&orders(), &large, vec![event("0")]).await.unwrap();
+    broker.redis.append(&orders(), &large, vec![event("0")].into()).await.unwrap();
     let other = Broker::open(&server, "b").await;
     for _ in 0..200 {
-        other.redis.append(&orders(), &live(), vec![sized(100_000)]).await.unwrap();
+        other.redis.append(&orders(), &live(), vec![sized(100_000)].into()).await.unwrap();
     }
     let first = other.redis.seek(&orders(), Start::Earliest).await.unwrap();
     assert_eq!(first.sequence, 0, "20 MB are less than 32 MiB");
@@ -276,7 +276,7 @@ async fn at_least_the_history_is_kept_and_at_most_one_request_and_a_margin_more(
     for round in 0..40 {
         let size = if round % 4 == 0 { 1000 } else { 1 };
         let events: Vec<_> = (0..size).map(|i| event(&format!("{round}-{i}"))).collect();
-        let appended = broker.redis.append(&orders(), &short, events).await.unwrap();
+        let appended = broker.redis.append(&orders(), &short, events.into()).await.unwrap();
         last = appended.first.sequence + size - 1;
         let first = broker.redis.seek(&orders(), Start::Earliest).await.unwrap();
         let kept = last - first.sequence;
@@ -292,7 +292,7 @@ async fn the_history_is_bounded_in_bytes_too() {
     let broker = Broker::open(&server, "a").await;
     let small = Arc::new(keeping_bytes(1 << 20));
     for _ in 0..40 {
-        broker.redis.append(&orders(), &small, vec![sized(100_000)]).await.unwrap();
+        broker.redis.append(&orders(), &small, vec![sized(100_000)].into()).await.unwrap();
         let Reply::Integer(entries) = server.command(&["XLEN", STREAM]).await else {
             panic!("no length")
         };
@@ -306,8 +306,8 @@ async fn a_new_epoch_does_not_trim_the_history_of_the_one_before() {
     let broker = Broker::open(&server, "a").await;
     let first = broker.append(&orders(), "0").await;
     for round in 0..6 {
-        let events = (0..100).map(|i| event(&format!("{round}-{i}"))).collect();
-        broker.redis.append(&orders(), &live(), events).await.unwrap();
+        let events = (0..100).map(|i| event(&format!("{round}-{i}"))).collect::<Vec<_>>();
+        broker.redis.append(&orders(), &live(), events.into()).await.unwrap();
     }
     server.restart().await;
     let second = broker.append(&orders(), "a").await;
@@ -357,7 +357,7 @@ async fn forgotten_scripts_are_loaded_again_in_place() {
     let broker = Broker::open(&server, "a").await;
     broker.append(&orders(), "1").await;
     server.command(&["SCRIPT", "FLUSH"]).await;
-    let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("2")].into()).await;
     assert_eq!(answer.unwrap().first.sequence, 2);
 }
 
@@ -538,7 +538,7 @@ async fn a_demoted_primary_is_never_answered_as_a_success() {
     let primary = RedisServer::start(Persistence::None).await;
     server.replicaof(Some(primary.port())).await;
     assert!(server.in_sync().await);
-    let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("2")].into()).await;
     assert!(
         matches!(answer, Err(BackendError::Failover { .. } | BackendError::Unavailable { .. })),
         "{answer:?}"
@@ -599,10 +599,10 @@ async fn an_answer_that_was_lost_is_an_unknown_outcome_and_the_next_publish_wait
     let broker = Broker::open(&server, "a").await;
     broker.append(&orders(), "1").await;
     server.sigstop();
-    let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("2")].into()).await;
     assert!(matches!(answer, Err(BackendError::OutcomeUnknown { .. })), "{answer:?}");
     // The connection is closed: nothing is sent behind a command that may still be carried out.
-    let answer = broker.redis.append(&orders(), &live(), vec![event("3")]).await;
+    let answer = broker.redis.append(&orders(), &live(), vec![event("3")].into()).await;
     assert!(matches!(answer, Err(BackendError::Unavailable { .. })), "{answer:?}");
     server.sigcont();
     broker.append(&orders(), "4").await;
@@ -619,7 +619,7 @@ async fn what_took_too_long_ends_the_connection_and_nothing_is_sent_behind_it() 
     server.sigstop();
     let other: Topic = "other".parse().unwrap();
     for (topic, id) in [(other, "x"), (orders(), "2")] {
-        let answer = broker.redis.append(&topic, &live(), vec![event(id)]).await;
+        let answer = broker.redis.append(&topic, &live(), vec![event(id)].into()).await;
         assert!(matches!(answer, Err(BackendError::Unavailable { .. })), "{topic}: {answer:?}");
     }
     server.sigcont();
@@ -636,7 +636,7 @@ async fn a_topic_that_is_followed_is_not_forgotten_and_one_that_is_not_is() {
     let elsewhere = Broker::open(&server, "b").await;
     broker.attach(&orders(), &short).await;
     for topic in [orders(), other] {
-        elsewhere.redis.append(&topic, &short, vec![event("1")]).await.unwrap();
+        elsewhere.redis.append(&topic, &short, vec![event("1")].into()).await.unwrap();
     }
     elsewhere.redis.close().await;
     eventually("the other topic is forgotten", PATIENCE, || async {
@@ -655,12 +655,12 @@ async fn what_is_copied_to_the_bridges_channel_does_not_come_back() {
         a.attach(&orders(), &settings).await;
         b.attach(&orders(), &settings).await;
         for round in 0..50 {
-            let events = (0..3).map(|i| event(&format!("{round}-{i}"))).collect();
-            a.redis.append(&orders(), &settings, events).await.unwrap();
+            let events = (0..3).map(|i| event(&format!("{round}-{i}"))).collect::<Vec<_>>();
+            a.redis.append(&orders(), &settings, events.into()).await.unwrap();
             // The same bytes as one of the copies, from a client that means them.
             server.command(&["PUBLISH", "orders", "data of 0-0"]).await;
         }
-        a.redis.append(&orders(), &settings, vec![event("end")]).await.unwrap();
+        a.redis.append(&orders(), &settings, vec![event("end")].into()).await.unwrap();
         for broker in [&mut a, &mut b] {
             let told = broker.told_until_event("end").await;
             let raw = told.iter().filter(|told| matches!(told, Told::Raw(_))).count();

@@ -36,7 +36,8 @@ fn other() -> Topic {
 
 /// One publish on another topic arrives within a moment, without a second try.
 async fn others_are_not_disturbed(broker: &mut Broker, id: &str) {
-    let answer = broker.redis.append(&other(), &bridged(BridgeMode::Off), vec![event(id)]).await;
+    let answer =
+        broker.redis.append(&other(), &bridged(BridgeMode::Off), vec![event(id)].into()).await;
     answer.expect("the other topic takes it");
     let told = tokio::time::timeout(MOMENT, broker.told_until_event(id)).await;
     let told = told.unwrap_or_else(|_| panic!("{id} is not told"));
@@ -121,7 +122,7 @@ async fn a_publish_that_redis_refuses_for_its_key_is_certain_and_disturbs_no_oth
     server.del(&[STREAM]).await;
     server.command(&["SET", STREAM, "mine"]).await;
     for round in 0..5 {
-        let answer = broker.redis.append(&orders(), &live(), vec![event("2")]).await;
+        let answer = broker.redis.append(&orders(), &live(), vec![event("2")].into()).await;
         assert!(matches!(answer, Err(BackendError::Refused { .. })), "{answer:?}");
         others_are_not_disturbed(&mut broker, &format!("x{round}")).await;
     }
@@ -192,7 +193,7 @@ async fn a_name_that_redis_had_before_last_proves_nothing() {
     server.command(&["XDEL", STREAM, &format!("{epoch}-2")]).await;
     server.command(&["XSETID", STREAM, &format!("{epoch}-1")]).await;
     server.set_at(HASH, "last", 1).await;
-    drop(broker.redis.append(&orders(), &live(), vec![event("3")]).await);
+    drop(broker.redis.append(&orders(), &live(), vec![event("3")].into()).await);
     let second = Broker::open(&server, "c").await;
     let after = second.append(&orders(), "4").await;
     assert_ne!(after.first.epoch, epoch, "a forked history went on");
@@ -517,7 +518,8 @@ async fn brokers_with_different_settings_do_not_fight_over_a_topic() {
         let settings = Arc::new(keeping_events(max_events));
         publishers.spawn(async move {
             for n in 0..300 {
-                let answer = redis.append(&orders(), &settings, vec![event(&n.to_string())]).await;
+                let answer =
+                    redis.append(&orders(), &settings, vec![event(&n.to_string())].into()).await;
                 answer.expect("nothing is wrong with redis");
             }
         });
@@ -538,9 +540,9 @@ async fn each_publish_of_a_group_is_answered_with_its_own_place() {
         let broker = broker.clone();
         publishers.spawn(async move {
             let count = if publish % 50 == 0 { 400 } else { 1 + publish % 7 };
-            let events = (0..count).map(|n| event(&format!("{publish}.{n}"))).collect();
+            let events = (0..count).map(|n| event(&format!("{publish}.{n}"))).collect::<Vec<_>>();
             let (orders, settings) = (orders(), live());
-            let appending = broker.redis.append(&orders, &settings, events);
+            let appending = broker.redis.append(&orders, &settings, events.into());
             if publish % 10 == 3 {
                 // Whoever asked gives up: the others' places stay theirs.
                 _ = tokio::time::timeout(Duration::from_micros(300), appending).await;

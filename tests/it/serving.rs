@@ -103,16 +103,6 @@ async fn whatever_of_the_api_is_not_built_says_so() {
     }
     built.sort_unstable();
     assert_eq!(built, BUILT);
-
-    let mut client = BrokerClient::new(served.channel().await);
-    let request = proto::PublishRequest {
-        topic: "orders".into(),
-        events: vec![event(1)],
-        expected_last: Some(proto::Position::default()),
-        ..Default::default()
-    };
-    let status = client.publish(request).await.expect_err("refused");
-    assert_eq!(feature_off(&status), "Broker.Publish.expected_last");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
+    ops::Range,
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -24,6 +25,10 @@ const FILLED: usize = 20;
 const TOPIC: &str = "cost";
 const HASH: &str = "td:{cost}:m";
 const STREAM: &str = "td:{cost}:s";
+const LATELY: [&str; 2] = ["td:{cost}:d:0", "td:{cost}:d:1"];
+/// The default, and what an event with an id is known by.
+const WINDOW_MS: u64 = 120_000;
+const KEY_BYTES: usize = 12;
 const NO_AGE: &str = "9007199254740991";
 const CHANNEL: &str = "td:{cost}:c";
 const MAX_EVENTS: u64 = 1000;
@@ -39,19 +44,26 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     };
     let mut redis = Redis::start()?;
     let mut figures = Vec::new();
-    for (mode, count) in ["live", "durable"].into_iter().flat_map(|m| BATCHES.map(|n| (m, n))) {
-        let publish = redis.pipeline_of_plain()?;
-        let script = redis.pipeline_of_batches(mode, count)?;
+    let kinds = [("live", false), ("durable", false), ("durable", true)];
+    for ((mode, ids), count) in kinds.into_iter().flat_map(|kind| BATCHES.map(|n| (kind, n))) {
+        let mut publish = redis.pipeline_of_plain()?;
+        let mut script = redis.pipeline_of_batches(mode, ids, count)?;
         let events = PIPELINE / count * count;
         let (mut plain, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let one = redis.cpu_us(&publish)? / PIPELINE as f64;
-            let other = redis.cpu_us(&script)? / events as f64;
+            let one = redis.cpu_us(&mut publish)? / PIPELINE as f64;
+            let other = redis.cpu_us(&mut script)? / events as f64;
             plain.push(one);
             ours.push(other);
             ratios.push(other / one);
         }
-        figures.push((mode, count, median(plain), median(ours), median(ratios)));
+        figures.push((
+            if ids { "with ids" } else { mode },
+            count,
+            median(plain),
+            median(ours),
+            median(ratios),
+        ));
     }
     println!(
         "CPU of Redis's main thread per event of {EVENT_BYTES} bytes, medians of {rounds} rounds"
@@ -70,6 +82,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 struct Pipeline {
     bytes: Vec<u8>,
     answers: usize,
+    /// Where something stands in it that never came before.
+    new: Vec<Range<usize>>,
 }
 
 struct Redis {
@@ -131,9 +145,12 @@ impl Redis {
     }
 
     /// CPU that Redis takes for what is sent, each time.
-    fn cpu_us(&mut self, pipeline: &Pipeline) -> Result<f64, String> {
+    fn cpu_us(&mut self, pipeline: &mut Pipeline) -> Result<f64, String> {
         let before = self.cpu_ns()?;
         for _ in 0..FILLED {
+            for place in pipeline.new.iter().cloned() {
+                pipeline.bytes[place].fill_with(|| self.random());
+            }
             self.answers.get_mut().write_all(&pipeline.bytes).map_err(|error| error.to_string())?;
             for _ in 0..pipeline.answers {
                 self.answer()?;
@@ -156,12 +173,19 @@ impl Redis {
             let event = self.event();
             bytes.extend(request(&[b"PUBLISH", CHANNEL.as_bytes(), &event]));
         }
-        Ok(Pipeline { bytes, answers: PIPELINE })
+        Ok(Pipeline { bytes, answers: PIPELINE, new: Vec::new() })
     }
 
-    /// On a topic that has just been opened, as a broker does.
-    fn pipeline_of_batches(&mut self, mode: &str, count: usize) -> Result<Pipeline, String> {
-        self.call(&[b"DEL", HASH.as_bytes(), STREAM.as_bytes()])?;
+    /// On a topic that has just been opened, as a broker does. `ids`: each event has one that its
+    /// publisher gave it, and that nobody gave before.
+    fn pipeline_of_batches(
+        &mut self,
+        mode: &str,
+        ids: bool,
+        count: usize,
+    ) -> Result<Pipeline, String> {
+        let [one, other] = LATELY;
+        self.call(&[b"DEL", HASH.as_bytes(), STREAM.as_bytes(), one.as_bytes(), other.as_bytes()])?;
         let open = script(&["whole.lua", "at.lua", "open.lua"])?;
         let limits = [MAX_EVENTS, MAX_BYTES].map(|bound| bound.to_string());
         let mut words = vec!["EVAL", &open, "3", HASH, STREAM, "td:_tidings.deployment"];
@@ -171,38 +195,64 @@ impl Redis {
         let said = self.call(&words)?;
         let epoch: u64 = said.parse().map_err(|_| format!("{said:?} is no epoch"))?;
         let store = format!("publish_{mode}.lua");
-        let publish = script(&["publish_begin.lua", &store, "publish_end.lua"])?;
+        let publish = match ids {
+            false => script(&["publish_begin.lua", &store, "publish_end.lua"])?,
+            true => script(&[
+                "publish_begin.lua",
+                "publish_check.lua",
+                &store,
+                "publish_remember.lua",
+                "publish_end.lua",
+            ])?,
+        };
         let sha = self.call(&[b"SCRIPT", b"LOAD", publish.as_bytes()])?;
         let numbers = [epoch, 1, count as u64, MAX_EVENTS, MAX_BYTES];
         let numbers = numbers.map(u64::to_le_bytes);
-        let mut bytes = Vec::new();
+        let (mut bytes, mut new) = (Vec::new(), Vec::new());
         for _ in 0..PIPELINE / count {
             // What a broker puts before the events, and before each.
             let head = [b'x'; 60];
             let field = |event: Vec<u8>| [&[15 << 3 | 2, 0xC0, 1], &event[..]].concat();
             let events: Vec<_> = (0..count).map(|_| field(self.event())).collect();
             let whole = [&head[..], &events.concat()].concat();
-            let mut words = vec![b"EVALSHA", sha.as_bytes(), b"2", HASH.as_bytes()];
-            words.extend([STREAM.as_bytes(), CHANNEL.as_bytes(), numbers.as_flattened()]);
+            let keys: &[u8] = if ids { b"4" } else { b"2" };
+            let mut words = vec![b"EVALSHA", sha.as_bytes(), keys, HASH.as_bytes()];
+            words.push(STREAM.as_bytes());
+            if ids {
+                words.extend(LATELY.map(str::as_bytes));
+            }
+            words.extend([CHANNEL.as_bytes(), numbers.as_flattened()]);
             if mode == "live" {
                 words.push(&whole);
             } else {
                 words.extend([&head[..], b""]);
                 words.extend(events.iter().map(Vec::as_slice));
             }
+            // The last word, and behind it the end of its line.
+            let checks = [WINDOW_MS, 0, 0, 0].map(u64::to_le_bytes).concat();
+            let known_by = vec![0; KEY_BYTES * count];
+            let checks = [checks, known_by].concat();
+            if ids {
+                words.push(&checks);
+            }
             bytes.extend(request(&words));
+            if ids {
+                let end = bytes.len() - 2;
+                new.push(end - KEY_BYTES * count..end);
+            }
         }
-        Ok(Pipeline { bytes, answers: PIPELINE / count })
+        Ok(Pipeline { bytes, answers: PIPELINE / count, new })
     }
 
     fn event(&mut self) -> Vec<u8> {
-        let mut next = || {
-            self.random ^= self.random << 13;
-            self.random ^= self.random >> 7;
-            self.random ^= self.random << 17;
-            b' ' + (self.random % 95) as u8
-        };
-        (0..EVENT_BYTES).map(|_| next()).collect()
+        (0..EVENT_BYTES).map(|_| self.random()).collect()
+    }
+
+    fn random(&mut self) -> u8 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        b' ' + (self.random % 95) as u8
     }
 }
 

@@ -47,26 +47,44 @@ pub(super) struct Body {
     bounds: Vec<usize>,
 }
 
+/// Where the echo of each event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echoes {
+    /// All of them before the events.
+    Ahead,
+    /// Each with its event, which may be taken out.
+    Beside,
+}
+
 pub(super) fn body<'a>(
     origin: &str,
     deployment: &str,
     topic: &Topic,
     echo: &[u64],
+    echoes: Echoes,
     events: impl Iterator<Item = &'a Event> + Clone,
 ) -> Body {
     // A key and a length of each event and of each text, at most.
     const FRAMING: usize = 6;
     let events_bytes: usize = events.clone().map(|event| event.encoded().len() + FRAMING).sum();
     let texts = origin.len() + deployment.len() + topic.as_str().len() + 4 * FRAMING;
-    let mut out = Vec::with_capacity(texts + 8 * echo.len() + events_bytes);
+    let mut out = Vec::with_capacity(texts + 9 * echo.len() + events_bytes);
     for (field, value) in [(4, origin), (5, deployment), (6, topic.as_str())] {
         encoding::encode_key(field, WireType::LengthDelimited, &mut out);
         encoding::encode_varint(value.len() as u64, &mut out);
         out.put_slice(value.as_bytes());
     }
-    encoding::fixed64::encode_packed(7, echo, &mut out);
+    if echoes == Echoes::Ahead {
+        encoding::fixed64::encode_packed(7, echo, &mut out);
+    }
     let mut bounds = vec![out.len()];
+    let mut echo = echo.iter();
     for event in events {
+        if echoes == Echoes::Beside
+            && let Some(echo) = echo.next()
+        {
+            encoding::fixed64::encode(7, echo, &mut out);
+        }
         encoding::encode_key(15, WireType::LengthDelimited, &mut out);
         encoding::encode_varint(event.encoded().len() as u64, &mut out);
         out.put_slice(event.encoded());
@@ -232,7 +250,7 @@ mod tests {
             encoding::encode_key(field, WireType::SixtyFourBit, &mut payload);
             payload.put_u64_le(value);
         }
-        let body = body("b1", "d1", &topic(), &[1, u64::MAX], events.iter());
+        let body = body("b1", "d1", &topic(), &[1, u64::MAX], Echoes::Ahead, events.iter());
         assert_eq!(
             [body.head(), &body.events().collect::<Vec<_>>().concat()].concat(),
             body.whole()
@@ -250,7 +268,7 @@ mod tests {
         assert_eq!((&heard.deployment[..], &heard.echo[..]), (&b"d1"[..], &[1, u64::MAX][..]));
         assert_eq!(heard.events, [events[0].encoded().clone(), events[1].encoded().clone()]);
 
-        let body = body("b1", "d1", &topic(), &[], events.iter());
+        let body = body("b1", "d1", &topic(), &[], Echoes::Ahead, events.iter());
         let kept = stored(9, 5, 77, Bytes::copy_from_slice(body.whole()));
         assert_eq!(kept.expect("an entry").last(), crate::position::Position::new(9, 6));
 

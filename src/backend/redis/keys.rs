@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `td:{<topic>}:m` | hash | `at` (six little-endian numbers of eight bytes: the epoch, the version of `mode` and the limits, the sequence of the last event, its time, bytes since the last trim or, of a durable topic, of all its events, events of the largest entry of this life), `replid` (of the Redis that the epoch belongs to), `lives` (epoch:reached of the last four), `mode` (`live` or `durable`), and the limits `max_events`, `max_bytes` and `max_age` (in milliseconds), 2^53 - 1 where one is not set |
 //! | `td:{<topic>}:s` | stream | entry `<epoch>-<sequence of its first event>`: `t` publish time, `n` events, `b` (durable topics, one event in each entry) the bytes of all events before it, `e` an encoded `tidings.redis.v1.Batch` without its first three fields; `<epoch>-0` is a fence: `why`, `old`, `reached`, `t`, `b` |
+//! | `td:{<topic>}:d:0`, `…:d:1` | hashes | what was published lately: `''` when it was begun, a key of an event → where it was stored, five bytes of its epoch and seven of its sequence; see `publish_check.lua` |
 //! | `td:{<topic>}:c` | channel | one [`MAGIC`] and `Batch` per publish |
 //! | `td:_tidings.deployment` | hash | `id` of the deployment, `births`: rises by one with each life of a topic that is begun |
 //! | `td:_tidings.topics` | sorted set | topics by the second in which they will be forgotten; durable ones by `+inf` |
@@ -40,6 +41,11 @@ pub(super) fn hash(topic: &Topic) -> String {
 
 pub(super) fn stream(topic: &Topic) -> String {
     format!("td:{{{topic}}}:s")
+}
+
+/// What was published on it lately.
+pub(super) fn lately(topic: &Topic) -> [String; 2] {
+    [0, 1].map(|which| format!("td:{{{topic}}}:d:{which}"))
 }
 
 pub(super) fn channel(topic: &Topic) -> String {

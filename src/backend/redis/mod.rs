@@ -39,16 +39,16 @@ use self::{
     listener::{Attach, Listener, REQUESTS_MAX, Request},
     publisher::Publisher,
     reach::Reach,
-    scripts::{Opening, Publishing},
+    scripts::{Checks, Opening, Publishing},
     sentinel::{Hopeless, Sentinels, but},
     session::{Session, command},
 };
 use super::{
-    Appended, Attachment, Backend, BackendError, Description, Durability, Feed, Keeping, Mode,
-    Page, TopicSettings, async_trait, feed,
+    Append, Appended, Attachment, Backend, BackendError, Description, Durability, Feed, Keeping,
+    Mode, Page, Repeated, TopicSettings, async_trait, feed,
 };
 use crate::{
-    event::{Defaults, Event, admit},
+    event::{Defaults, admit},
     limits::BACKEND_DEADLINE,
     position::{Position, Start},
     proto,
@@ -204,10 +204,10 @@ impl Backend for Redis {
         &self,
         topic: &Topic,
         settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
+        append: Append,
     ) -> Result<Appended, BackendError> {
-        assert!(!events.is_empty(), "{topic}: nothing to append");
-        self.publisher.append(topic, settings, events).await
+        assert!(!append.events.is_empty(), "{topic}: nothing to append");
+        self.publisher.append(topic, settings, append).await
     }
 
     async fn attach(
@@ -367,7 +367,8 @@ async fn try_scripts_of(
     let topic: Topic = name.parse().expect("a broker's id is a token");
     let defaults =
         Defaults { source: "/tidings", event_type: None, now: std::time::SystemTime::now() };
-    let event = admit(proto::Event::default(), &defaults).expect("an empty event is admitted");
+    let mut event = admit(proto::Event::default(), &defaults).expect("an empty event is admitted");
+    event.known_by("/tidings", "probe");
     let by = Opening {
         create: true,
         floor: 0,
@@ -381,8 +382,9 @@ async fn try_scripts_of(
     };
     let opened = link.open(&topic, &by).await.map_err(|error| ("open a topic", error))?;
     let last = opened.last.expect("created");
-    let body = batch::body(broker_id, "", &topic, &[], [&event, &event].into_iter());
-    let publishing = Publishing {
+    let events = [&event, &event].into_iter();
+    let body = batch::body(broker_id, "", &topic, &[], batch::Echoes::Beside, events);
+    let mut publishing = Publishing {
         epoch: last.epoch,
         version: opened.version,
         keeping,
@@ -390,14 +392,27 @@ async fn try_scripts_of(
         body: &body,
         bridge_channel: "",
         bridge_messages: &[],
+        checks: None,
     };
     let published = link.publish(&topic, &publishing).await.map_err(|error| ("publish", error))?;
     let unexpected = |what: &str| CallError::Unexpected(what.to_owned());
     if published.map(|published| published.first) != Some(1) {
         return Err(("publish", unexpected("the first sequence of a new topic is not 1")));
     }
+    // One event twice: it is stored once.
+    publishing.checks = Some(Checks {
+        window: Duration::from_secs(1),
+        expected_last: Some(Position::new(last.epoch, 2)),
+        keys: vec![event.key(); 2],
+    });
+    let published = link.publish(&topic, &publishing).await.map_err(|error| ("publish", error))?;
+    let place = Position::new(last.epoch, 3);
+    let repeated = vec![Repeated { index: 1, position: place }];
+    if published.map(|published| (published.first, published.repeated)) != Some((3, repeated)) {
+        return Err(("publish", unexpected("an event that is known is stored again")));
+    }
     let page = link.read(&topic, last).await.map_err(|error| ("read a topic", error))?;
-    if page.last != Some(Position::new(last.epoch, 2)) {
+    if page.last != Some(place) {
         return Err(("read a topic", unexpected("it does not hold what was just published")));
     }
     link.seek(&topic, Start::Earliest).await.map_err(|error| ("seek in a topic", error))?;
@@ -405,9 +420,10 @@ async fn try_scripts_of(
     link.trim(&topic).await.map_err(|error| ("trim a topic", error))?;
     let configured = link.configure(&topic, opened.version, Keeping::of(Mode::Durable)).await;
     configured.map_err(|error| ("configure a topic", error))?;
+    let [one, other] = keys::lately(&topic);
     let (hash, stream) = (keys::hash(&topic), keys::stream(&topic));
     let _: u64 = link
-        .call(&command(&["DEL", &hash, &stream]))
+        .call(&command(&["DEL", &hash, &stream, &one, &other]))
         .await
         .map_err(|error| ("delete a topic", error))?;
     let index = |error| ("write the index of topics", error);

@@ -18,14 +18,15 @@ use tokio::{
 use tracing::error;
 
 use super::{
-    batch, bridge,
+    batch::{self, Echoes},
+    bridge,
     connection::{CallError, Link, OTHER_REPLID, OUT_OF_ORDER},
     listener::Request,
-    scripts::{Opened, Opening, Published, Publishing},
+    scripts::{Checks, Opened, Opening, Published, Publishing},
     session::{Known, OpenTopic, Session},
 };
 use crate::{
-    backend::{Appended, BackendError, BridgeMode, Durability, Mode, TopicSettings},
+    backend::{Append, Appended, BackendError, BridgeMode, Durability, Mode, TopicSettings},
     event::Event,
     limits::{
         COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_QUEUE_BYTES_MAX, COMMIT_QUEUES_BYTES_MAX,
@@ -59,19 +60,27 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 struct Lane {
-    appends: VecDeque<Append>,
+    queued: VecDeque<Queued>,
     bytes: usize,
 }
 
 /// One publish, waiting.
 #[derive(Debug)]
-struct Append {
-    events: Vec<Event>,
+struct Queued {
+    append: Append,
     /// Of the events together.
     bytes: usize,
     settings: Arc<TopicSettings>,
     since: Instant,
     answer: oneshot::Sender<Result<Appended, BackendError>>,
+}
+
+/// What one call stores.
+#[derive(Debug)]
+struct Group<'a> {
+    events: Vec<&'a Event>,
+    /// Of the one publish that it is then.
+    expected_last: Option<Position>,
 }
 
 impl Publisher {
@@ -84,34 +93,34 @@ impl Publisher {
         self: &Arc<Publisher>,
         topic: &Topic,
         settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
+        append: Append,
     ) -> Result<Appended, BackendError> {
         // With Redis away a publish fails at once.
         self.session.commands()?;
         let (answer, answered) = oneshot::channel();
         let since = Instant::now();
-        let bytes = events.iter().map(|event| event.encoded().len()).sum();
+        let bytes = append.events.iter().map(|event| event.encoded().len()).sum();
         let settings = settings.clone();
-        self.enqueue(topic, Append { events, bytes, settings, since, answer })?;
+        self.enqueue(topic, Queued { append, bytes, settings, since, answer })?;
         answered.await.unwrap_or_else(|_| {
             Err(BackendError::OutcomeUnknown { cause: "the broker is shutting down".into() })
         })
     }
 
-    fn enqueue(self: &Arc<Publisher>, topic: &Topic, append: Append) -> Result<(), BackendError> {
+    fn enqueue(self: &Arc<Publisher>, topic: &Topic, queued: Queued) -> Result<(), BackendError> {
         let mut waiting = self.waiting.lock();
         let lane = waiting.lanes.get(topic);
-        let (idle, queued) = (lane.is_none(), lane.map_or(0, |lane| lane.bytes));
-        let bytes = append.bytes;
-        let too_much = queued + bytes > COMMIT_QUEUE_BYTES_MAX && !idle
+        let (idle, before) = (lane.is_none(), lane.map_or(0, |lane| lane.bytes));
+        let bytes = queued.bytes;
+        let too_much = before + bytes > COMMIT_QUEUE_BYTES_MAX && !idle
             || waiting.bytes + bytes > COMMIT_QUEUES_BYTES_MAX;
         if too_much {
-            return Err(BackendError::Overloaded { topic: topic.clone(), queued });
+            return Err(BackendError::Overloaded { topic: topic.clone(), queued: before });
         }
         waiting.bytes += bytes;
         let lane = waiting.lanes.entry(topic.clone()).or_default();
         lane.bytes += bytes;
-        lane.appends.push_back(append);
+        lane.queued.push_back(queued);
         if idle {
             self.runtime.spawn(self.clone().drain(topic.clone()));
         }
@@ -122,34 +131,36 @@ impl Publisher {
     async fn drain(self: Arc<Publisher>, topic: Topic) {
         while let Some(group) = self.next_group(&topic) {
             let settings = group[0].settings.clone();
-            let events: Vec<&Event> = group.iter().flat_map(|append| &append.events).collect();
-            let committing = AssertUnwindSafe(self.commit(&topic, &settings, &events));
+            let together = Group {
+                events: group.iter().flat_map(|one| &one.append.events).collect(),
+                expected_last: group[0].append.expected_last,
+            };
+            let committing = self.commit(&topic, &settings, &together);
+            let committing = AssertUnwindSafe(committing);
             let stored = committing.catch_unwind().await.unwrap_or_else(|_| {
                 error!(%topic, "BUG: storing panicked");
                 self.session.forget("it is not known what became of a publish");
                 Err(BackendError::OutcomeUnknown { cause: "a bug: storing panicked".into() })
             });
             let mut before = 0;
-            for append in group {
-                let offset = before;
-                before += append.events.len() as u64;
+            for one in group {
+                let (from, count) = (before, one.append.events.len());
+                before += count;
                 // Whoever asked may be gone.
-                let _ = append.answer.send(stored.clone().map(|stored| Appended {
-                    first: Position::new(stored.first.epoch, stored.first.sequence + offset),
-                    ..stored
-                }));
+                let part = |stored: &Appended| stored.part(from, count);
+                let _ = one.answer.send(stored.as_ref().map(part).map_err(Clone::clone));
             }
         }
     }
 
     /// What goes into the next call; none where nothing waits, and the lane is closed then. What has
-    /// waited too long is refused.
-    fn next_group(&self, topic: &Topic) -> Option<Vec<Append>> {
+    /// waited too long is refused, and what expects something of the topic goes alone.
+    fn next_group(&self, topic: &Topic) -> Option<Vec<Queued>> {
         let mut waiting = self.waiting.lock();
         let Waiting { lanes, bytes: all_bytes } = &mut *waiting;
         let lane = lanes.get_mut(topic)?;
-        while lane.appends.front().is_some_and(Append::is_late)
-            && let Some(late) = lane.appends.pop_front()
+        while lane.queued.front().is_some_and(Queued::is_late)
+            && let Some(late) = lane.queued.pop_front()
         {
             let bytes = late.bytes;
             lane.bytes -= bytes;
@@ -157,15 +168,17 @@ impl Publisher {
             let _ = late.answer.send(Err(BackendError::Timeout { after: COMMIT_WAIT_MAX }));
         }
         let (mut group, mut events, mut bytes) = (Vec::new(), 0, 0);
-        while let Some(next) = lane.appends.front() {
-            let fits = events + next.events.len() <= COMMIT_EVENTS_MAX
+        let mut alone = false;
+        while let Some(next) = lane.queued.front() {
+            alone |= next.append.expected_last.is_some();
+            let fits = events + next.append.events.len() <= COMMIT_EVENTS_MAX
                 && bytes + next.bytes <= COMMIT_BYTES_MAX;
-            if !fits && !group.is_empty() {
+            if (alone || !fits) && !group.is_empty() {
                 break;
             }
-            events += next.events.len();
+            events += next.append.events.len();
             bytes += next.bytes;
-            group.extend(lane.appends.pop_front());
+            group.extend(lane.queued.pop_front());
         }
         lane.bytes -= bytes;
         *all_bytes -= bytes;
@@ -180,19 +193,19 @@ impl Publisher {
         &self,
         topic: &Topic,
         settings: &TopicSettings,
-        events: &[&Event],
+        group: &Group<'_>,
     ) -> Result<Appended, BackendError> {
         let known = self.session.known(topic);
         for _ in 0..OPENINGS_MAX {
             let link = self.session.commands()?;
-            let opened = self.opened(&link, topic, settings, &known).await?;
+            let opened = self.opened(&link, topic, settings, &known, group.expected_last).await?;
             // Both read before the send: an answer at or below them proves a rollback.
             let (acked, told) = {
                 let mut known = known.lock();
                 known.used = Instant::now();
                 (known.acked, known.told)
             };
-            let stored = self.store(&link, topic, settings, &opened, &known, events).await?;
+            let stored = self.store(&link, topic, settings, &opened, &known, group).await?;
             let Some(published) = stored else {
                 known.lock().opened = None;
                 continue;
@@ -206,10 +219,19 @@ impl Publisher {
             if was_given && self.session.rules.check_positions {
                 return Err(self.rolled_back(topic, &known, opened.epoch));
             }
-            let last = Position::new(opened.epoch, published.first + events.len() as u64 - 1);
+            let new =
+                if published.conflict { 0 } else { group.events.len() - published.repeated.len() };
+            let last = Position::new(opened.epoch, published.first + new as u64 - 1);
             let mut known = known.lock();
             known.acked = Some((link.generation, last));
             known.learn(last);
+            if let (true, Some(expected)) = (published.conflict, group.expected_last) {
+                return Err(BackendError::Conflict {
+                    topic: topic.clone(),
+                    expected,
+                    actual: last,
+                });
+            }
             return Ok(Appended {
                 first: place,
                 publish_time_us: published.publish_time_us,
@@ -218,6 +240,7 @@ impl Publisher {
                     // That Redis writes it down as well nobody has waited for.
                     Mode::Durable => Durability::Memory,
                 },
+                repeated: published.repeated,
             });
         }
         Err(BackendError::Unavailable { cause: format!("{topic} changes faster than it opens") })
@@ -241,6 +264,7 @@ impl Publisher {
         topic: &Topic,
         settings: &TopicSettings,
         known: &Mutex<Known>,
+        expected_last: Option<Position>,
     ) -> Result<OpenTopic, BackendError> {
         let is_as_wanted = |open: &OpenTopic, configured| {
             let wanted = open.keeping.after(settings.keeping);
@@ -256,6 +280,10 @@ impl Publisher {
         }
         let mut opened = self.open(link, topic, settings, known, false).await?;
         if opened.last.is_none() {
+            if let Some(expected) = expected_last.filter(|expected| !expected.is_beginning()) {
+                let actual = Position::BEGINNING;
+                return Err(BackendError::Conflict { topic: topic.clone(), expected, actual });
+            }
             // In the index first: who follows a pattern must never miss a topic that exists.
             let idle = (settings.keeping.mode == Mode::Live).then_some(settings.idle);
             link.enlist(topic, idle).await.map_err(BackendError::from)?;
@@ -303,17 +331,26 @@ impl Publisher {
         settings: &TopicSettings,
         opened: &OpenTopic,
         known: &Mutex<Known>,
-        events: &[&Event],
+        group: &Group<'_>,
     ) -> Result<Option<Published>, BackendError> {
+        let Group { events, expected_last } = group;
         let mode = settings.bridge.mode;
         let messages: Vec<Bytes> =
             events.iter().filter_map(|event| bridge::message(mode, event)).collect();
         let echo: Vec<u64> = messages.iter().map(|message| bridge::echo_hash(message)).collect();
+        let with_keys = events.iter().any(|event| event.key().is_some());
+        let checks = (with_keys || expected_last.is_some()).then(|| Checks {
+            window: settings.dedupe_window,
+            expected_last: *expected_last,
+            keys: events.iter().map(|event| event.key()).collect(),
+        });
+        let echoes = if checks.is_some() { Echoes::Beside } else { Echoes::Ahead };
         let body = batch::body(
             &self.session.broker_id,
             &self.session.deployment(),
             topic,
             &echo,
+            echoes,
             events.iter().copied(),
         );
         let publishing = Publishing {
@@ -324,6 +361,7 @@ impl Publisher {
             body: &body,
             bridge_channel: &self.session.bridge_channel(topic, settings).unwrap_or_default(),
             bridge_messages: &messages,
+            checks,
         };
         let published = link.publish(topic, &publishing).await;
         if published.as_ref().is_err_and(|error| error.code() == Some(OUT_OF_ORDER)) {
@@ -350,7 +388,7 @@ impl Publisher {
     }
 }
 
-impl Append {
+impl Queued {
     fn is_late(&self) -> bool {
         self.since.elapsed() >= COMMIT_WAIT_MAX
     }

@@ -12,7 +12,8 @@ use super::{
     keys,
 };
 use crate::{
-    backend::{Entry, Keeping, Mode, Page, Retention},
+    backend::{Entry, Keeping, Mode, Page, Repeated, Retention},
+    event::EventKey,
     limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
     position::{Position, Start},
     topic::Topic,
@@ -33,6 +34,22 @@ static PUBLISH_LIVE: LazyLock<Script> =
     script!("publish_begin.lua", "publish_live.lua", "publish_end.lua");
 static PUBLISH_DURABLE: LazyLock<Script> =
     script!("publish_begin.lua", "publish_durable.lua", "publish_end.lua");
+/// The same where something is to be checked of the events or of the topic.
+static PUBLISH_LIVE_CHECKED: LazyLock<Script> = script!(
+    "publish_begin.lua",
+    "publish_check.lua",
+    "publish_whole.lua",
+    "publish_live.lua",
+    "publish_remember.lua",
+    "publish_end.lua"
+);
+static PUBLISH_DURABLE_CHECKED: LazyLock<Script> = script!(
+    "publish_begin.lua",
+    "publish_check.lua",
+    "publish_durable.lua",
+    "publish_remember.lua",
+    "publish_end.lua"
+);
 static READ: LazyLock<Script> = script!("whole.lua", "at.lua", "read.lua");
 static SEEK: LazyLock<Script> = script!("whole.lua", "at.lua", "seek.lua");
 static REFRESH: LazyLock<Script> = script!("refresh.lua");
@@ -90,11 +107,24 @@ pub(super) struct Opened {
     pub(super) began: bool,
 }
 
-/// A batch that was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A batch that was stored, or as much of it as was not stored before.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Published {
+    /// Of what was stored now; where nothing was, the one that would come next.
     pub(super) first: u64,
     pub(super) publish_time_us: u64,
+    pub(super) repeated: Vec<Repeated>,
+    /// The topic does not end where it was expected to: nothing was stored.
+    pub(super) conflict: bool,
+}
+
+/// What is to be looked at before a batch is stored.
+#[derive(Debug)]
+pub(super) struct Checks {
+    pub(super) window: Duration,
+    pub(super) expected_last: Option<Position>,
+    /// Of each event; empty where none has one.
+    pub(super) keys: Vec<Option<EventKey>>,
 }
 
 #[derive(Debug)]
@@ -106,6 +136,8 @@ pub(super) struct Publishing<'a> {
     pub(super) body: &'a Body,
     pub(super) bridge_channel: &'a str,
     pub(super) bridge_messages: &'a [Bytes],
+    /// None: as almost always there is nothing to check, and that costs less.
+    pub(super) checks: Option<Checks>,
 }
 
 impl Script {
@@ -187,42 +219,61 @@ impl Link {
         topic: &Topic,
         what: &Publishing<'_>,
     ) -> Result<Option<Published>, CallError> {
-        let keys = [keys::hash(topic), keys::stream(topic)];
         let [events, bytes, _] = limits(&what.keeping.retention);
         let numbers = [what.epoch, what.version, what.count as u64, events, bytes];
         let numbers = numbers.map(u64::to_le_bytes);
-        let script = match what.keeping.mode {
-            Mode::Live => &PUBLISH_LIVE,
-            Mode::Durable => &PUBLISH_DURABLE,
+        let [hash, stream] = [keys::hash(topic), keys::stream(topic)];
+        let by_event = what.keeping.mode == Mode::Durable || what.checks.is_some();
+        let arguments = |cmd: &mut Cmd| {
+            cmd.arg(keys::channel(topic)).arg(numbers.as_flattened());
+            cmd.arg(if by_event { what.body.head() } else { what.body.whole() });
+            if by_event || !what.bridge_messages.is_empty() {
+                cmd.arg(what.bridge_channel);
+            }
+            if by_event {
+                what.body.events().for_each(|event| {
+                    cmd.arg(event);
+                });
+            }
+            for message in what.bridge_messages {
+                cmd.arg(&message[..]);
+            }
         };
-        let answer: Option<Vec<u8>> = script
-            .run(self, &keys, |cmd| {
-                cmd.arg(keys::channel(topic)).arg(numbers.as_flattened());
-                match what.keeping.mode {
-                    Mode::Live => {
-                        cmd.arg(what.body.whole());
-                    }
-                    Mode::Durable => {
-                        cmd.arg(what.body.head());
-                    }
-                }
-                if what.keeping.mode == Mode::Durable || !what.bridge_messages.is_empty() {
-                    cmd.arg(what.bridge_channel);
-                }
-                if what.keeping.mode == Mode::Durable {
-                    for event in what.body.events() {
-                        cmd.arg(event);
-                    }
-                }
-                for message in what.bridge_messages {
-                    cmd.arg(&message[..]);
-                }
-            })
-            .await?;
-        let Some(head) = answer else { return Ok(None) };
-        let head = batch::heard(head.into());
+        let answer: Option<Vec<Vec<u8>>> = match &what.checks {
+            None => {
+                let script = match what.keeping.mode {
+                    Mode::Live => &PUBLISH_LIVE,
+                    Mode::Durable => &PUBLISH_DURABLE,
+                };
+                let head: Option<Vec<u8>> = script.run(self, &[hash, stream], arguments).await?;
+                head.map(|head| vec![head, Vec::new()])
+            }
+            Some(checks) => {
+                let script = match what.keeping.mode {
+                    Mode::Live => &PUBLISH_LIVE_CHECKED,
+                    Mode::Durable => &PUBLISH_DURABLE_CHECKED,
+                };
+                let [one, other] = keys::lately(topic);
+                let numbers = checks.numbers();
+                let arguments = |cmd: &mut Cmd| {
+                    arguments(cmd);
+                    cmd.arg(&numbers);
+                };
+                script.run(self, &[hash, stream, one, other], arguments).await?
+            }
+        };
+        let Some(parts) = answer else { return Ok(None) };
+        let mut parts = parts.into_iter();
+        let head = batch::heard(parts.next().unwrap_or_default().into());
         let head = head.map_err(|error| CallError::Unexpected(error.to_string()))?;
-        Ok(Some(Published { first: head.first, publish_time_us: head.publish_time_us }))
+        let repeated = parts.next();
+        let published = Published {
+            first: head.first,
+            publish_time_us: head.publish_time_us,
+            conflict: repeated.is_none(),
+            repeated: repeated_of(&repeated.unwrap_or_default(), what.count)?,
+        };
+        Ok(Some(published))
     }
 
     pub(super) async fn read(&self, topic: &Topic, after: Position) -> Result<Page, CallError> {
@@ -340,6 +391,49 @@ impl Link {
             })
             .await
     }
+}
+
+impl Checks {
+    /// As `publish_check.lua` takes them.
+    fn numbers(&self) -> Vec<u8> {
+        let with_keys = self.keys.iter().any(Option::is_some);
+        let window_ms = u64::try_from(self.window.as_millis()).unwrap_or(NO_LIMIT);
+        let expected = self.expected_last.unwrap_or_default();
+        let numbers = [
+            if with_keys { window_ms } else { 0 },
+            self.expected_last.is_some().into(),
+            expected.epoch,
+            expected.sequence,
+        ];
+        let mut out = numbers.map(u64::to_le_bytes).concat();
+        if with_keys {
+            for key in &self.keys {
+                out.extend_from_slice(key.as_ref().map_or(EventKey::NONE, EventKey::bytes));
+            }
+        }
+        out
+    }
+}
+
+/// Index, epoch and sequence of each event that was stored before, in order.
+fn repeated_of(told: &[u8], count: usize) -> Result<Vec<Repeated>, CallError> {
+    let unexpected = || CallError::Unexpected("events that were stored before".to_owned());
+    let (numbers, rest) = told.as_chunks::<8>();
+    let (events, more) = numbers.as_chunks::<3>();
+    if !rest.is_empty() || !more.is_empty() {
+        return Err(unexpected());
+    }
+    let repeated: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let [index, epoch, sequence] = event.map(u64::from_le_bytes);
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            Repeated { index, position: Position::new(epoch, sequence) }
+        })
+        .collect();
+    let in_order = repeated.is_sorted_by(|a, b| a.index < b.index);
+    let fits = repeated.last().is_none_or(|last| last.index < count);
+    if in_order && fits { Ok(repeated) } else { Err(unexpected()) }
 }
 
 /// As Redis holds them: events, bytes, milliseconds.

@@ -54,7 +54,7 @@ impl Broker {
     pub(crate) async fn append(&self, topic: &Topic, id: &str) -> Appended {
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.redis.append(topic, &live(), vec![event(id)]).await {
+            match self.redis.append(topic, &live(), vec![event(id)].into()).await {
                 Ok(appended) => return appended,
                 Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),
             }

@@ -7,9 +7,9 @@ use std::sync::{
 
 use tidings::{
     backend::{
-        Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings, async_trait,
+        Append, Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings,
+        async_trait,
     },
-    event::Event,
     position::{Position, Start},
     topic::Topic,
 };
@@ -68,10 +68,10 @@ impl<B: Backend> Backend for Faulty<B> {
         &self,
         topic: &Topic,
         settings: &Arc<TopicSettings>,
-        events: Vec<Event>,
+        append: Append,
     ) -> Result<Appended, BackendError> {
         let lost = BackendError::OutcomeUnknown { cause: "a planned fault".into() };
-        self.call(self.inner.append(topic, settings, events), lost).await
+        self.call(self.inner.append(topic, settings, append), lost).await
     }
 
     async fn attach(

@@ -76,7 +76,7 @@ impl Broker for Naive {
             published.map_err(|error| Status::unavailable(error.to_string()))?;
             *last = sequence;
             let position = Some(Position::new(self.epoch, sequence));
-            receipts.push(Receipt { id: event.id, position });
+            receipts.push(Receipt { id: event.id, position, duplicate: false });
         }
         let topic = topic.parse().expect("the judge publishes on topics");
         Ok(Response::new(PublishResponse {

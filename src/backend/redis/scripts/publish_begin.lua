@@ -1,6 +1,7 @@
 -- Stores events of a topic and hands them to whoever listens, if the broker's view of the topic is the
--- present one: this, then publish_live.lua or publish_durable.lua, then publish_end.lua. The first
--- write comes after everything that can refuse.
+-- present one: this, then publish_live.lua or publish_durable.lua, then publish_end.lua; with
+-- publish_check.lua and others between them where there is something to be checked (see there). The
+-- first write comes after everything that can refuse.
 -- Most of its time goes into calling commands and making strings: so it does each once, and what
 -- steps with each publish is one field (see at.lua, which is not before this one: it would cost).
 -- KEYS: topic's hash, topic's stream
@@ -40,4 +41,4 @@ local id = format('%d-%d', epoch, first)
 if widest < events then widest = events end
 local keep = first - max_events - widest
 local trims = keep > 0 and (reached + 63) % 64 + events >= 64
-local added, messages = nil, 5
+local added, messages, told = nil, 5, nil

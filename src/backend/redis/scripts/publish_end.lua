@@ -11,4 +11,4 @@ call('PUBLISH', ARGV[1], head .. body)
 for i = messages, #ARGV do
   call('PUBLISH', ARGV[4], ARGV[i])
 end
-return head
+return told and { head, told } or head
