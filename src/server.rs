@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     backend::{
-        Backend, Description, Feed, TopicSettings,
+        Backend, Description, Feed, Mode, TopicSettings,
         memory::Memory,
         redis::{OpenError, Redis, RedisConfig, Rules},
     },
@@ -25,6 +25,7 @@ use crate::{
     catalog::{Catalog, CatalogError},
     config::{Config, values::RedisPlace},
     grpc,
+    topic::TopicPattern,
 };
 
 /// How the server ended.
@@ -44,6 +45,8 @@ pub enum ServeError {
     Signals(io::Error),
     #[error(transparent)]
     Redis(#[from] OpenError),
+    #[error("the rule of {pattern} makes topics durable, and here they would be lost: {why}")]
+    Volatile { pattern: TopicPattern, why: String },
     #[error(transparent)]
     Topics(#[from] CatalogError),
     #[error("the gRPC server ended by itself: {cause}")]
@@ -65,6 +68,7 @@ impl ServeError {
                 | OpenError::TooOld { .. }
                 | OpenError::Unfit { .. },
             )
+            | ServeError::Volatile { .. }
             | ServeError::Topics(_)
             | ServeError::Listen { .. }
             | ServeError::Signals(_)
@@ -82,6 +86,7 @@ impl ServeError {
                 | OpenError::SentinelCredentials { .. }
                 | OpenError::UnknownService { .. },
             )
+            | ServeError::Volatile { .. }
             | ServeError::Topics(_) => true,
             ServeError::Redis(
                 OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
@@ -113,6 +118,10 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         signal = signals.next() => return Ok(Ended::Cut { signal }),
     };
     let description = backend.describe();
+    let durable = config.topics.iter().find(|rule| rule.mode == Some(Mode::Durable));
+    if let (Some(rule), Some(why)) = (durable, &description.refuses_durable) {
+        return Err(ServeError::Volatile { pattern: rule.pattern.clone(), why: why.clone() });
+    }
     for warning in &description.warnings {
         warn!("{warning}");
     }
@@ -171,6 +180,7 @@ async fn open_backend(
         ca: settings.ca.clone(),
         broker_id: broker_id.to_owned(),
         channel_prefix: config.channel_prefix.clone(),
+        allow_volatile: config.allow_volatile,
         rules: Rules::default(),
     };
     let (redis, feed) = Redis::open(&redis).await?;
@@ -312,6 +322,7 @@ mod tests {
             kind: "memory",
             summary: "memory: gone at the end".into(),
             durability: Durability::Memory,
+            refuses_durable: None,
             warnings: Vec::new(),
         };
         start_lines(&config, "127.0.0.1:7171".parse().expect("an address"), &backend).join("\n")
