@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use crate::{
     backend::{
-        Backend, Description, Feed, Mode, TopicSettings,
+        Backend, Description, Durability, Feed, Mode, TopicSettings,
         memory::Memory,
         redis::{OpenError, Redis, RedisConfig, Rules},
     },
     broker::{Broker, BrokerOptions},
-    catalog::{Catalog, CatalogError},
+    catalog::{Catalog, CatalogError, Rule},
     config::{Config, values::RedisPlace},
     grpc,
     topic::TopicPattern,
@@ -125,6 +125,9 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
     for warning in &description.warnings {
         warn!("{warning}");
     }
+    for warning in unanswered(&config.topics, description.durability) {
+        warn!("{warning}");
+    }
     let catalog = {
         let defaults = TopicSettings::default();
         Catalog::new(config.topics.clone(), &config.channel_prefix, defaults)?
@@ -165,6 +168,27 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         }
         signal = signals.next() => Ok(Ended::Cut { signal }),
     }
+}
+
+/// Rules that ask for more than the backend gives as it is now.
+fn unanswered(rules: &[Rule], best: Durability) -> impl Iterator<Item = String> {
+    rules.iter().filter_map(move |rule| {
+        let pattern = &rule.pattern;
+        if rule.replicas.is_some_and(|replicas| replicas > 0) && best < Durability::Replicated {
+            Some(format!(
+                "{pattern} asks for replicas, and none can be waited for now: until one follows redis, \
+                 each publish takes a second or more, and its receipt says what was reached"
+            ))
+        } else if rule.fsync == Some(true) && best < Durability::Disk {
+            Some(format!(
+                "{pattern} asks for the disk, and redis cannot say when it has synced: set appendonly \
+                 yes, and appendfsync always where redis is older than 7.2; receipts say what was \
+                 reached"
+            ))
+        } else {
+            None
+        }
+    })
 }
 
 async fn open_backend(
@@ -313,7 +337,7 @@ fn start_lines(config: &Config, address: SocketAddr, backend: &Description) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{backend::Durability, config::Flags};
+    use crate::config::Flags;
 
     fn lines(redis: Option<&str>) -> String {
         let flags = Flags { redis: redis.map(Into::into), ..Flags::default() };

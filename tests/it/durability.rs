@@ -164,6 +164,41 @@ async fn a_topic_that_asks_for_replicas_that_are_not_there_is_told_what_there_is
     assert_eq!(held(&redis).await, 1);
 }
 
+/// Until Redis has synced, of its own accord once a second.
+#[tokio::test]
+async fn a_receipt_says_disk_where_a_topic_waits_for_the_disk() {
+    let synced = Arc::new(TopicSettings { fsync: true, ..durable() });
+    let mut redis = RedisServer::start_newer(Persistence::AofEverysec).await;
+    let broker = Broker::open(&redis, "a").await;
+    let stored = store(&broker, &synced).await;
+    redis.kill9();
+    assert_eq!(stored.durability, Durability::Disk);
+    assert_eq!(broker.redis.describe().durability, Durability::Disk);
+    redis.restart().await;
+    assert_eq!(held(&redis).await, 1);
+    // Who does not wait is not told so.
+    eventually("it stores again", PATIENCE, || async {
+        let stored = broker.redis.append(&orders(), &kept(), vec![event("kept")]).await;
+        stored.is_ok_and(|stored| stored.durability == Durability::Memory)
+    })
+    .await;
+    config_set(&redis, "appendfsync", "no").await;
+    assert_eq!(store(&broker, &synced).await.durability, Durability::Memory, "nobody syncs");
+    config_set(&redis, "appendonly", "no").await;
+    assert_eq!(store(&broker, &synced).await.durability, Durability::Memory, "no file at all");
+
+    // Where Redis has no word for it, nothing is claimed.
+    let older = RedisServer::start(Persistence::AofEverysec).await;
+    if older
+        .try_command(&["WAITAOF", "0", "0", "1"])
+        .await
+        .is_ok_and(|reply| matches!(reply, Reply::Error(_)))
+    {
+        let broker = Broker::open(&older, "b").await;
+        assert_eq!(store(&broker, &synced).await.durability, Durability::Memory);
+    }
+}
+
 #[tokio::test]
 async fn connections_that_wait_are_made_anew_when_redis_was() {
     let (mut primary, replica) = pair(Persistence::AofAlways).await;
