@@ -2,7 +2,9 @@
 //!
 //! The layout is in `keys.rs`, what the scripts promise in their first lines. `session.rs` keeps
 //! the connection for commands and what is known of each topic; `publisher.rs` stores batches over
-//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed; `trimmer.rs` drops what durable topics need not keep.
+//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed; `trimmer.rs`
+//! drops what durable topics need not keep; `persistence.rs` knows what Redis makes of what it is
+//! given, and `waiters.rs` keeps connections for publishes that wait for more than that.
 
 mod address;
 mod batch;
