@@ -1,7 +1,7 @@
 //! What a receipt says of an event is what became of it: on each kind of Redis, with the power cut,
 //! and with a replica in its place. And what of a Redis that would lose it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tidings::{
     backend::{
@@ -46,11 +46,21 @@ async fn held(redis: &RedisServer) -> i64 {
     }
 }
 
-async fn says_within(broker: &Broker, settings: &Arc<TopicSettings>, wanted: Durability) {
-    eventually(&format!("receipts say {wanted:?}"), PATIENCE, || async {
-        store(broker, settings).await.durability == wanted
-    })
-    .await;
+/// Stores until a receipt says this; returns that one.
+async fn says_within(
+    broker: &Broker,
+    settings: &Arc<TopicSettings>,
+    wanted: Durability,
+) -> Appended {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let stored = store(broker, settings).await;
+        if stored.durability == wanted {
+            return stored;
+        }
+        assert!(tokio::time::Instant::now() < end, "no {wanted:?}, but {stored:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A Redis and one that follows it, in sync.
@@ -58,7 +68,11 @@ async fn pair(persistence: Persistence) -> (RedisServer, RedisServer) {
     let primary = RedisServer::start(persistence).await;
     let replica = RedisServer::start(Persistence::None).await;
     replica.replicaof(Some(primary.port())).await;
-    assert!(replica.in_sync().await);
+    // WAIT counts it from when its primary knows.
+    eventually("the replica is online", PATIENCE, || async {
+        primary.info("replication").await.contains("state=online")
+    })
+    .await;
     (primary, replica)
 }
 
@@ -112,15 +126,15 @@ async fn a_receipt_says_replicated_only_where_the_replica_has_the_event() {
     for persistence in [Persistence::None, Persistence::Rdb, Persistence::AofAlways] {
         let (mut primary, replica) = pair(persistence).await;
         let broker = Broker::open(&primary, "a").await;
-        let first = store(&broker, &replicated()).await;
-        let second = store(&broker, &replicated()).await;
+        says_within(&broker, &replicated(), Durability::Replicated).await;
+        // On a busy machine one may take too long, and says so.
+        let stored = [store(&broker, &replicated()).await, store(&broker, &replicated()).await];
         primary.kill9();
-        assert_eq!(first.durability, Durability::Replicated, "{persistence:?}");
-        assert_eq!(second.durability, Durability::Replicated, "{persistence:?}");
-        assert_eq!(second.first.sequence, first.first.sequence + 1);
         assert_eq!(broker.redis.describe().durability, Durability::Replicated);
+        let said = stored.iter().filter(|stored| stored.durability == Durability::Replicated);
+        let last = said.map(|stored| stored.first.sequence).max().unwrap_or(1);
         replica.replicaof(None).await;
-        assert_eq!(held(&replica).await, 2, "{persistence:?}");
+        assert!(held(&replica).await >= last as i64, "{persistence:?}: {stored:?}");
     }
 }
 
@@ -131,7 +145,8 @@ async fn a_replica_that_stalls_costs_the_receipt_and_not_the_event() {
     {
         let (primary, replica) = pair(persistence).await;
         let broker = Broker::open(&primary, "a").await;
-        assert_eq!(store(&broker, &replicated()).await.durability, Durability::Replicated);
+        says_within(&broker, &replicated(), Durability::Replicated).await;
+        let before = held(&primary).await;
         replica.sigstop();
         let settings = replicated();
         let waiting = async {
@@ -150,7 +165,7 @@ async fn a_replica_that_stalls_costs_the_receipt_and_not_the_event() {
         let ((stalled, stalled_at), beside_at) = tokio::join!(waiting, beside);
         assert_eq!(stalled.durability, left, "{persistence:?}");
         assert!(beside_at < stalled_at, "others had to wait, too");
-        assert_eq!(held(&primary).await, 2);
+        assert_eq!(held(&primary).await, before + 1);
         replica.sigcont();
         says_within(&broker, &replicated(), Durability::Replicated).await;
     }
@@ -170,12 +185,11 @@ async fn a_receipt_says_disk_where_a_topic_waits_for_the_disk() {
     let synced = Arc::new(TopicSettings { fsync: true, ..durable() });
     let mut redis = RedisServer::start_newer(Persistence::AofEverysec).await;
     let broker = Broker::open(&redis, "a").await;
-    let stored = store(&broker, &synced).await;
+    let stored = says_within(&broker, &synced, Durability::Disk).await;
     redis.kill9();
-    assert_eq!(stored.durability, Durability::Disk);
     assert_eq!(broker.redis.describe().durability, Durability::Disk);
     redis.restart().await;
-    assert_eq!(held(&redis).await, 1);
+    assert!(held(&redis).await >= stored.first.sequence as i64);
     // Who does not wait is not told so.
     eventually("it stores again", PATIENCE, || async {
         let stored = broker.redis.append(&orders(), &kept(), vec![event("kept")]).await;
