@@ -29,7 +29,7 @@ fn replicated() -> Arc<TopicSettings> {
 }
 
 async fn store(broker: &Broker, settings: &Arc<TopicSettings>) -> Appended {
-    let stored = broker.redis.append(&orders(), settings, vec![event("stored")]).await;
+    let stored = broker.redis.append(&orders(), settings, vec![event("stored")].into()).await;
     stored.expect("stored")
 }
 
@@ -157,7 +157,8 @@ async fn a_replica_that_stalls_costs_the_receipt_and_not_the_event() {
             // What waits for nobody goes by.
             let other: Topic = "other".parse().unwrap();
             for _ in 0..3 {
-                let stored = broker.redis.append(&other, &kept(), vec![event("beside")]).await;
+                let stored =
+                    broker.redis.append(&other, &kept(), vec![event("beside")].into()).await;
                 assert_eq!(stored.expect("stored").durability, left);
             }
             tokio::time::Instant::now()
@@ -192,7 +193,7 @@ async fn a_receipt_says_disk_where_a_topic_waits_for_the_disk() {
     assert!(held(&redis).await >= stored.first.sequence as i64);
     // Who does not wait is not told so.
     eventually("it stores again", PATIENCE, || async {
-        let stored = broker.redis.append(&orders(), &kept(), vec![event("kept")]).await;
+        let stored = broker.redis.append(&orders(), &kept(), vec![event("kept")].into()).await;
         stored.is_ok_and(|stored| stored.durability == Durability::Memory)
     })
     .await;
@@ -219,7 +220,8 @@ async fn connections_that_wait_are_made_anew_when_redis_was() {
     let broker = Broker::open(&primary, "a").await;
     let before = store(&broker, &replicated()).await;
     primary.restart().await;
-    let again = async || broker.redis.append(&orders(), &replicated(), vec![event("again")]).await;
+    let again =
+        async || broker.redis.append(&orders(), &replicated(), vec![event("again")].into()).await;
     eventually("it is replicated again", PATIENCE, || async {
         again().await.is_ok_and(|stored| stored.durability == Durability::Replicated)
     })
@@ -261,7 +263,7 @@ async fn no_topic_becomes_durable_where_it_would_be_lost() {
     let redis = RedisServer::start(Persistence::None).await;
     let broker = careful(&redis).await;
     let refused = async |broker: &Broker| {
-        let stored = broker.redis.append(&orders(), &kept(), vec![event("refused")]).await;
+        let stored = broker.redis.append(&orders(), &kept(), vec![event("refused")].into()).await;
         let Err(BackendError::Refused { cause }) = stored else { panic!("{stored:?}") };
         cause
     };
@@ -336,14 +338,15 @@ async fn refused_whole(
     let batch = || (0..50).map(|_| sized(1000)).collect::<Vec<Event>>();
     let new: Topic = "invoices".parse().unwrap();
     for topic in [orders(), new] {
-        let error = broker.redis.append(&topic, &kept(), batch()).await.expect_err("refused");
+        let error =
+            broker.redis.append(&topic, &kept(), batch().into()).await.expect_err("refused");
         assert!(is_expected(&error), "{topic}: {error:?}");
     }
     mend().await;
     assert_eq!(held(redis).await, 1, "what was refused is stored");
     assert_eq!(redis.command(&["EXISTS", "td:{invoices}:s"]).await, Reply::Integer(0));
     eventually("it stores again", PATIENCE, || async {
-        broker.redis.append(&orders(), &kept(), batch()).await.is_ok()
+        broker.redis.append(&orders(), &kept(), batch().into()).await.is_ok()
     })
     .await;
     assert_eq!(held(redis).await, 51);
@@ -375,7 +378,7 @@ async fn a_redis_that_fills_up_within_a_durable_batch_takes_all_of_it() {
     let (mut stored, mut refused) = (1, 0);
     while refused < 3 {
         let batch = (0..1000).map(|_| sized(1500)).collect::<Vec<Event>>();
-        match broker.redis.append(&orders(), &kept(), batch).await {
+        match broker.redis.append(&orders(), &kept(), batch.into()).await {
             Ok(_) => stored += 1000,
             Err(BackendError::Full { .. }) => refused += 1,
             Err(error) => panic!("{error:?}"),
@@ -426,16 +429,19 @@ async fn a_password_that_was_changed_is_said_and_a_broker_comes_back_with_the_ol
     redis.command(&["ACL", "SETUSER", "ann", "resetpass", ">other"]).await;
     redis.command(&["CLIENT", "KILL", "USER", "ann"]).await;
     let refused = async || {
-        let stored = broker.redis.append(&orders(), &kept(), vec![event("refused")]).await;
+        let stored = broker.redis.append(&orders(), &kept(), vec![event("refused")].into()).await;
         matches!(stored, Err(BackendError::Unavailable { cause }) if cause.contains("WRONGPASS") || cause.contains("password"))
     };
     eventually("it is told that the password is wrong", PATIENCE, refused).await;
     let held_before = held(&redis).await;
     redis.command(&["ACL", "SETUSER", "ann", "resetpass", ">pw"]).await;
     eventually("it stores again", PATIENCE, || async {
-        broker.redis.append(&orders(), &kept(), vec![event("again")]).await.is_ok()
+        broker.redis.append(&orders(), &kept(), vec![event("again")].into()).await.is_ok()
     })
     .await;
     assert_eq!(held(&redis).await, held_before + 1);
-    assert_eq!(broker.redis.append(&orders(), &live(), vec![event("b")]).await.map(|_| ()), Ok(()));
+    assert_eq!(
+        broker.redis.append(&orders(), &live(), vec![event("b")].into()).await.map(|_| ()),
+        Ok(())
+    );
 }
