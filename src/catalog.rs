@@ -30,6 +30,8 @@ pub struct Rule {
     pub max_events: Option<u64>,
     pub max_bytes: Option<u64>,
     pub max_age: Option<Duration>,
+    pub replicas: Option<u32>,
+    pub fsync: Option<bool>,
     pub default_type: Option<String>,
     pub dedupe_window: Option<Duration>,
 }
@@ -73,6 +75,8 @@ impl Rule {
             max_events: None,
             max_bytes: None,
             max_age: None,
+            replicas: None,
+            fsync: None,
             default_type: None,
             dedupe_window: None,
         }
@@ -81,6 +85,8 @@ impl Rule {
     fn over(&self, defaults: &TopicSettings) -> TopicSettings {
         let mut settings = defaults.clone();
         settings.keeping = self.keeping(settings.keeping);
+        settings.replicas = self.replicas.unwrap_or(settings.replicas);
+        settings.fsync = self.fsync.unwrap_or(settings.fsync);
         // Raw clients have no positions: a durable topic meets them only where that is asked for.
         let durable = settings.keeping.mode == Mode::Durable;
         if let Some(mode) = self.bridge.or(durable.then_some(BridgeMode::Off)) {

@@ -23,7 +23,7 @@ use crate::{
     grpc::web::{InvalidOrigin, WebOrigin},
     limits::{
         ATTRIBUTE_BYTES_MAX, DEDUPE_WINDOW_MAX, DURABLE_LIMIT_MAX, EVENT_BYTES_MAX,
-        HISTORY_EVENTS_MAX, RETENTION_AGE_MIN,
+        HISTORY_EVENTS_MAX, REPLICAS_MAX, RETENTION_AGE_MIN,
     },
     telemetry::{InvalidLogFilter, LogFilter},
     topic::TopicPattern,
@@ -39,6 +39,8 @@ pub struct Config {
     pub redis: Option<RedisSettings>,
     /// Before a topic's name, the channel on which raw Redis clients meet it.
     pub channel_prefix: String,
+    /// Durable topics are kept also on a Redis that may evict or forget them.
+    pub allow_volatile: bool,
     /// Which pages may speak gRPC-Web; none: nobody speaks it.
     pub web_origins: Vec<WebOrigin>,
     /// How events are compressed for subscribers that take it, the best first; none: not at all.
@@ -101,6 +103,10 @@ pub struct Flags {
     /// Put before a topic's name to get the channel where raw Redis clients meet it [default: none].
     #[arg(long, env = "TIDINGS_CHANNEL_PREFIX", value_name = "TEXT")]
     pub channel_prefix: Option<String>,
+    /// Keep durable topics also on a Redis that may evict or forget them.
+    #[arg(long, env = "TIDINGS_ALLOW_VOLATILE", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub allow_volatile: Option<bool>,
     /// Let other machines connect without encryption and without asking who they are.
     #[arg(long, env = "TIDINGS_INSECURE", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
@@ -189,6 +195,7 @@ impl Config {
             redis,
             channel_prefix: channel_text("channel_prefix", channel_prefix.unwrap_or_default())
                 .map_err(ConfigError::Inconsistent)?,
+            allow_volatile: flags.allow_volatile.or(file.allow_volatile).unwrap_or(false),
             web_origins: web_origins(flags.web_origins.as_deref(), file.web_origins, listen)?,
             subscribe_compression: subscribe_compression(
                 flags.subscribe_compression.as_deref(),
@@ -286,6 +293,13 @@ impl Config {
                 };
                 for rule in self.topics.iter().filter(bridged) {
                     warn(format!("the bridge of {} does nothing without redis", rule.pattern));
+                }
+                let waits = |rule: &&Rule| rule.replicas.is_some() || rule.fsync.is_some();
+                for rule in self.topics.iter().filter(waits) {
+                    warn(format!(
+                        "replicas and fsync of {} do nothing without redis",
+                        rule.pattern
+                    ));
                 }
             }
         }
@@ -416,6 +430,8 @@ fn topic_rules(
 }
 
 fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
+    let live = rule.mode != Some(Mode::Durable);
+    check_waits(&rule, live)?;
     let pattern_span = rule.pattern.span();
     let pattern: TopicPattern =
         rule.pattern.get_ref().parse().map_err(|error| (pattern_span, format!("{error}")))?;
@@ -437,7 +453,6 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
             Some(channel_text("channel", text).map_err(|why| (span.clone(), why))?)
         }
     };
-    let live = rule.mode != Some(Mode::Durable);
     let events_max = if live { HISTORY_EVENTS_MAX } else { DURABLE_LIMIT_MAX };
     let max_events = match rule.max_events {
         Some(events) if *events.get_ref() > events_max => {
@@ -490,12 +505,32 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
         bridge: rule.bridge,
         channel,
         mode: rule.mode,
+        replicas: rule.replicas.map(toml::Spanned::into_inner),
+        fsync: rule.fsync.map(toml::Spanned::into_inner),
         max_events,
         max_bytes,
         max_age,
         default_type,
         dedupe_window,
     })
+}
+
+/// What a publish waits for: of a durable topic, and one or the other, as a receipt says one.
+fn check_waits(rule: &FileRule, live: bool) -> Result<(), (Range<usize>, String)> {
+    let of_live =
+        |key| format!("{key} is for durable topics: set mode = \"durable\", or leave it out");
+    match (&rule.replicas, &rule.fsync) {
+        (Some(replicas), _) if live => Err((replicas.span(), of_live("replicas"))),
+        (_, Some(fsync)) if live => Err((fsync.span(), of_live("fsync"))),
+        (Some(replicas), _) if *replicas.get_ref() > REPLICAS_MAX => {
+            Err((replicas.span(), format!("replicas is at most {REPLICAS_MAX}")))
+        }
+        (Some(replicas), Some(fsync)) if *replicas.get_ref() > 0 && *fsync.get_ref() => {
+            let why = "a publish waits for replicas or for the disk: leave one of both out";
+            Err((fsync.span(), why.to_owned()))
+        }
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
 }
 
 fn channel_text(name: &str, text: String) -> Result<String, String> {
@@ -551,6 +586,7 @@ impl fmt::Display for Config {
             }
         }
         writeln!(f, "channel_prefix = {}", quoted(&self.channel_prefix))?;
+        writeln!(f, "allow_volatile = {}", self.allow_volatile)?;
         let origins: Vec<_> = self.web_origins.iter().map(|one| quoted(&one.to_string())).collect();
         writeln!(f, "web_origins = [{}]", origins.join(", "))?;
         let names = self.subscribe_compression.iter().map(|one| quoted(one.name()));
@@ -580,6 +616,12 @@ impl fmt::Display for Config {
             }
             if let Some(age) = rule.max_age {
                 writeln!(f, "max_age = {}", quoted(&Period(age).to_string()))?;
+            }
+            if let Some(replicas) = rule.replicas {
+                writeln!(f, "replicas = {replicas}")?;
+            }
+            if let Some(fsync) = rule.fsync {
+                writeln!(f, "fsync = {fsync}")?;
             }
             if let Some(name) = &rule.default_type {
                 writeln!(f, "default_type = {}", quoted(name))?;

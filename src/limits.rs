@@ -157,6 +157,15 @@ pub const MEMORY_IDS_MAX: usize = 1 << 18;
 /// An idle live topic is forgotten after this time.
 pub const TOPIC_IDLE: Duration = Duration::from_secs(3600);
 
+/// A topic that asks for replicas waits so long for them; then its receipt says what was reached.
+pub const REPLICAS_WAIT: Duration = Duration::from_secs(1);
+/// A topic that asks for the disk waits so long for it: Redis may sync once a second.
+pub const DISK_WAIT: Duration = Duration::from_millis(2500);
+/// Publishes that wait for replicas or for the disk at a time, each on a connection of its own.
+pub const WAITERS_MAX: usize = 16;
+/// Of a rule: more replicas than that nobody has.
+pub const REPLICAS_MAX: u32 = 16;
+
 /// A call to the backend that takes longer has failed.
 pub const BACKEND_DEADLINE: Duration = Duration::from_secs(1);
 

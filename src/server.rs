@@ -17,14 +17,15 @@ use uuid::Uuid;
 
 use crate::{
     backend::{
-        Backend, Description, Feed, TopicSettings,
+        Backend, Description, Durability, Feed, Mode, TopicSettings,
         memory::Memory,
         redis::{OpenError, Redis, RedisConfig, Rules},
     },
     broker::{Broker, BrokerOptions},
-    catalog::{Catalog, CatalogError},
+    catalog::{Catalog, CatalogError, Rule},
     config::{Config, values::RedisPlace},
     grpc,
+    topic::TopicPattern,
 };
 
 /// How the server ended.
@@ -44,6 +45,8 @@ pub enum ServeError {
     Signals(io::Error),
     #[error(transparent)]
     Redis(#[from] OpenError),
+    #[error("the rule of {pattern} makes topics durable, and here they would be lost: {why}")]
+    Volatile { pattern: TopicPattern, why: String },
     #[error(transparent)]
     Topics(#[from] CatalogError),
     #[error("the gRPC server ended by itself: {cause}")]
@@ -65,6 +68,7 @@ impl ServeError {
                 | OpenError::TooOld { .. }
                 | OpenError::Unfit { .. },
             )
+            | ServeError::Volatile { .. }
             | ServeError::Topics(_)
             | ServeError::Listen { .. }
             | ServeError::Signals(_)
@@ -82,6 +86,7 @@ impl ServeError {
                 | OpenError::SentinelCredentials { .. }
                 | OpenError::UnknownService { .. },
             )
+            | ServeError::Volatile { .. }
             | ServeError::Topics(_) => true,
             ServeError::Redis(
                 OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
@@ -113,7 +118,14 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         signal = signals.next() => return Ok(Ended::Cut { signal }),
     };
     let description = backend.describe();
+    let durable = config.topics.iter().find(|rule| rule.mode == Some(Mode::Durable));
+    if let (Some(rule), Some(why)) = (durable, &description.refuses_durable) {
+        return Err(ServeError::Volatile { pattern: rule.pattern.clone(), why: why.clone() });
+    }
     for warning in &description.warnings {
+        warn!("{warning}");
+    }
+    for warning in unanswered(&config.topics, description.durability) {
         warn!("{warning}");
     }
     let catalog = {
@@ -158,6 +170,27 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
     }
 }
 
+/// Rules that ask for more than the backend gives as it is now.
+fn unanswered(rules: &[Rule], best: Durability) -> impl Iterator<Item = String> {
+    rules.iter().filter_map(move |rule| {
+        let pattern = &rule.pattern;
+        if rule.replicas.is_some_and(|replicas| replicas > 0) && best < Durability::Replicated {
+            Some(format!(
+                "{pattern} asks for replicas, and none can be waited for now: until one follows redis, \
+                 each publish takes a second or more, and its receipt says what was reached"
+            ))
+        } else if rule.fsync == Some(true) && best < Durability::Disk {
+            Some(format!(
+                "{pattern} asks for the disk, and redis cannot say when it has synced: set appendonly \
+                 yes, and appendfsync always where redis is older than 7.2; receipts say what was \
+                 reached"
+            ))
+        } else {
+            None
+        }
+    })
+}
+
 async fn open_backend(
     config: &Config,
     broker_id: &str,
@@ -171,6 +204,7 @@ async fn open_backend(
         ca: settings.ca.clone(),
         broker_id: broker_id.to_owned(),
         channel_prefix: config.channel_prefix.clone(),
+        allow_volatile: config.allow_volatile,
         rules: Rules::default(),
     };
     let (redis, feed) = Redis::open(&redis).await?;
@@ -303,7 +337,7 @@ fn start_lines(config: &Config, address: SocketAddr, backend: &Description) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{backend::Durability, config::Flags};
+    use crate::config::Flags;
 
     fn lines(redis: Option<&str>) -> String {
         let flags = Flags { redis: redis.map(Into::into), ..Flags::default() };
@@ -312,6 +346,7 @@ mod tests {
             kind: "memory",
             summary: "memory: gone at the end".into(),
             durability: Durability::Memory,
+            refuses_durable: None,
             warnings: Vec::new(),
         };
         start_lines(&config, "127.0.0.1:7171".parse().expect("an address"), &backend).join("\n")

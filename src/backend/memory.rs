@@ -127,6 +127,7 @@ impl Backend for Memory {
         Description {
             kind: "memory",
             durability: Durability::Memory,
+            refuses_durable: None,
             summary: "in this process's memory: its end forgets every event".into(),
             warnings: vec![
                 "events are kept in memory: a restart forgets them, and other brokers do not see \

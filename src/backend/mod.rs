@@ -48,7 +48,7 @@ use crate::{
 
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
-    /// What an operator should know about this backend.
+    /// What an operator should know about this backend, as it is now.
     fn describe(&self) -> Description;
 
     /// Stores events (at least one) at the end of `topic`, which begins to exist if it did not.
@@ -165,6 +165,10 @@ pub enum Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSettings {
     pub keeping: Keeping,
+    /// A publish on a durable topic waits for so many replicas to have the events.
+    pub replicas: u32,
+    /// A publish on a durable topic waits for the disk. Not together with replicas.
+    pub fsync: bool,
     /// A live topic that nobody uses for this long is forgotten.
     pub idle: Duration,
     pub bridge: Bridge,
@@ -251,8 +255,10 @@ pub struct Description {
     pub kind: &'static str,
     /// One line for the start: where it is and what it will forget.
     pub summary: String,
-    /// The best that a durable topic gets.
+    /// The best that a durable topic gets that asks for it.
     pub durability: Durability,
+    /// Why no topic is made durable here, and what to do.
+    pub refuses_durable: Option<String>,
     /// Each what an operator should mend or know, with the consequence.
     pub warnings: Vec<String>,
 }
@@ -426,7 +432,7 @@ impl Keeping {
 }
 
 /// What storing an event has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
     /// Handed to whoever listens, and kept for the topic's short history.
     Live,
@@ -462,6 +468,8 @@ impl Default for TopicSettings {
     fn default() -> TopicSettings {
         TopicSettings {
             keeping: Keeping::of(Mode::Live),
+            replicas: 0,
+            fsync: false,
             idle: crate::limits::TOPIC_IDLE,
             bridge: Bridge { mode: BridgeMode::Listen, channel: None },
             default_type: None,

@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) redis: Option<RedisUrl>,
     pub(super) redis_ca: Option<PathBuf>,
     pub(super) channel_prefix: Option<String>,
+    pub(super) allow_volatile: Option<bool>,
     pub(super) web_origins: Option<Vec<String>>,
     pub(super) subscribe_compression: Option<Vec<String>>,
     pub(super) drain_grace: Option<Period>,
@@ -43,6 +44,8 @@ pub(super) struct FileRule {
     pub(super) max_events: Option<Spanned<u64>>,
     pub(super) max_bytes: Option<Spanned<ByteSize>>,
     pub(super) max_age: Option<Spanned<Period>>,
+    pub(super) replicas: Option<Spanned<u32>>,
+    pub(super) fsync: Option<Spanned<bool>>,
     pub(super) default_type: Option<Spanned<String>>,
     pub(super) dedupe_window: Option<Spanned<Period>>,
 }

@@ -57,6 +57,20 @@ fn nobody_gets_events_compressed_unless_it_is_said_how() {
 }
 
 #[test]
+fn what_a_publish_waits_for_is_one_thing_and_of_a_durable_topic() {
+    let rule = |more: &str| format!("[[topics]]\npattern = 'a'\n{more}");
+    let config = load(&rule("mode = 'durable'\nreplicas = 2"), &Flags::default()).expect("fine");
+    assert_eq!((config.topics[0].replicas, config.topics[0].fsync), (Some(2), None));
+    assert!(config.to_string().contains("replicas = 2"), "{config}");
+    assert!(!config.allow_volatile);
+    assert!(refused(&rule("replicas = 1")).contains("for durable topics"));
+    assert!(refused(&rule("fsync = true")).contains("for durable topics"));
+    assert!(refused(&rule("mode = 'durable'\nreplicas = 17")).contains("at most 16"));
+    let both = refused(&rule("mode = 'durable'\nreplicas = 1\nfsync = true"));
+    assert!(both.contains("leave one of both out"), "{both}");
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_place_and_what_there_is() {
     let error = refused("listen = '127.0.0.1:1'\n  lisen = 2\n");
     assert!(error.starts_with("tidings.toml:2:3: "), "{error}");

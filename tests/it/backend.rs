@@ -632,6 +632,7 @@ impl OnRedis {
             ca: None,
             broker_id: "contract".into(),
             channel_prefix: String::new(),
+            allow_volatile: true,
             rules: Rules::default(),
         };
         let (redis, feed) = Redis::open(&config).await.expect("a usable redis");

@@ -21,6 +21,7 @@ mod compression;
 mod dedupe;
 mod delivery;
 mod delivery_on_redis;
+mod durability;
 mod errors;
 mod faults;
 mod faulty_path;

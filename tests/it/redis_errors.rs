@@ -1,10 +1,12 @@
 //! What Redis says when it refuses, and what it does when it is slow: each on a real one. Whoever
-//! published is told the right reason, nothing is stored but where the broker says that it does
+//! published is told the right reason, on live and on durable topics, by one call and on a stream;
+//! nothing is stored but where the broker says that it does
 //! not know, and publishing goes on when Redis does.
 
 use std::time::Duration;
 
 use tidings::{
+    backend::TopicSettings,
     catalog::Catalog,
     grpc::client::BrokerClient,
     proto::{self, subscribe_response::Control},
@@ -18,8 +20,9 @@ use crate::support::{
     eventually, holds_within,
     in_process::{Lines, event, on_redis, request},
     proxy::{Direction, FaultProxy, Mode, Which},
-    redis::{Persistence, RedisServer, Reply, command_at},
+    redis::{Persistence, RedisServer, Reply, command_at, free_port},
     served::{Served, reason},
+    settings::durable,
 };
 
 /// A broker over a Redis, with a publisher and a subscriber; one event has gone through.
@@ -32,8 +35,18 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Scene {
+        Scene::open_with(TopicSettings::default()).await
+    }
+
+    /// One whose topics are live, and one whose topics are durable.
+    async fn both() -> [Scene; 2] {
+        [Scene::open().await, Scene::open_with(durable()).await]
+    }
+
+    async fn open_with(settings: TopicSettings) -> Scene {
         let redis = RedisServer::start(Persistence::None).await;
-        let broker = on_redis(&redis.url(), "a", Catalog::default()).await;
+        let catalog = Catalog::new(Vec::new(), "", settings).expect("no rules");
+        let broker = on_redis(&redis.url(), "a", catalog).await;
         let lines = Lines::open(&broker, request(&["orders"])).await;
         let served = Served::start(broker, Duration::ZERO).await;
         let client = BrokerClient::new(served.channel().await);
@@ -41,6 +54,24 @@ impl Scene {
         scene.publish("orders", "before").await.expect("stored");
         assert_eq!(scene.heard_until("before").await, ["orders before"]);
         scene
+    }
+
+    /// The same on a stream of publishes: code and reason of the failure.
+    async fn failure_on_a_stream(&mut self, topic: &str) -> (i32, String) {
+        let publish = proto::PublishRequest {
+            topic: topic.into(),
+            events: vec![event("refused"), event("refused too")],
+            ..Default::default()
+        };
+        let request = proto::PublishStreamRequest { request_id: 1, publish: Some(publish) };
+        let answers = self.client.publish_stream(tokio_stream::iter([request])).await;
+        let answer = answers.expect("opened").into_inner().message().await.expect("an answer");
+        match answer.expect("one").result {
+            Some(proto::publish_stream_response::Result::Failure(failure)) => {
+                (failure.code, failure.reason)
+            }
+            result => panic!("not refused: {result:?}"),
+        }
     }
 
     async fn publish(&mut self, topic: &str, id: &str) -> Result<(), Status> {
@@ -56,6 +87,8 @@ impl Scene {
         assert!(status.message().contains(words), "{status:?}");
         let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
         assert_eq!(retry.is_some(), because != "BACKEND_REFUSED", "{status:?}");
+        let told = self.failure_on_a_stream(topic).await;
+        assert_eq!(told, (code as i32, because.to_owned()), "on a stream");
     }
 
     async fn config(&self, name: &str, value: &str) {
@@ -120,53 +153,84 @@ async fn refuses_new_topics_too(scene: &mut Scene, code: Code, because: &str, wo
 
 #[tokio::test]
 async fn a_redis_without_memory_is_full() {
-    let mut scene = Scene::open().await;
-    scene.config("maxmemory-policy", "noeviction").await;
-    scene.config("maxmemory", "1").await;
-    let (code, because) = (Code::ResourceExhausted, "BACKEND_FULL");
-    scene.is_refused("orders", code, because, "OOM").await;
-    refuses_new_topics_too(&mut scene, code, because, "OOM").await;
-    scene.lives_on().await;
-    scene.config("maxmemory", "0").await;
-    assert_eq!(scene.goes_on().await, ["orders after"]);
+    for mut scene in Scene::both().await {
+        scene.config("maxmemory-policy", "noeviction").await;
+        scene.config("maxmemory", "1").await;
+        let (code, because) = (Code::ResourceExhausted, "BACKEND_FULL");
+        scene.is_refused("orders", code, because, "OOM").await;
+        refuses_new_topics_too(&mut scene, code, because, "OOM").await;
+        scene.lives_on().await;
+        scene.config("maxmemory", "0").await;
+        assert_eq!(scene.goes_on().await, ["orders after"]);
+    }
 }
 
 #[tokio::test]
 async fn a_redis_that_misses_its_replicas_is_unavailable() {
-    let mut scene = Scene::open().await;
-    scene.config("min-replicas-to-write", "1").await;
-    let (code, because) = (Code::Unavailable, "BACKEND_UNAVAILABLE");
-    scene.is_refused("orders", code, because, "NOREPLICAS").await;
-    refuses_new_topics_too(&mut scene, code, because, "NOREPLICAS").await;
-    scene.lives_on().await;
-    scene.config("min-replicas-to-write", "0").await;
-    assert_eq!(scene.goes_on().await, ["orders after"]);
+    for mut scene in Scene::both().await {
+        scene.config("min-replicas-to-write", "1").await;
+        let (code, because) = (Code::Unavailable, "BACKEND_UNAVAILABLE");
+        scene.is_refused("orders", code, because, "NOREPLICAS").await;
+        refuses_new_topics_too(&mut scene, code, because, "NOREPLICAS").await;
+        scene.lives_on().await;
+        scene.config("min-replicas-to-write", "0").await;
+        assert_eq!(scene.goes_on().await, ["orders after"]);
+    }
 }
 
 #[tokio::test]
 async fn a_redis_that_cannot_save_is_unavailable_and_heals() {
-    let mut scene = Scene::open().await;
-    // Where the snapshot should go, there is a folder.
-    let snapshot = scene.redis.dir().join("dump.rdb");
-    std::fs::create_dir(&snapshot).expect("a folder");
-    std::fs::write(snapshot.join("full"), "").expect("a file");
-    scene.config("save", "3600 1").await;
-    let saved = async |scene: &Scene, status: &str| {
-        scene.redis.command(&["BGSAVE"]).await;
-        let told = format!("rdb_last_bgsave_status:{status}");
-        eventually(&told, PATIENCE, || async {
-            scene.redis.info("persistence").await.contains(&told)
-        })
-        .await;
-    };
-    saved(&scene, "err").await;
-    let (code, because) = (Code::Unavailable, "BACKEND_UNAVAILABLE");
-    scene.is_refused("orders", code, because, "MISCONF").await;
-    refuses_new_topics_too(&mut scene, code, because, "MISCONF").await;
-    scene.lives_on().await;
-    std::fs::remove_dir_all(&snapshot).expect("removed");
-    saved(&scene, "ok").await;
-    assert_eq!(scene.goes_on().await, ["orders after"]);
+    for mut scene in Scene::both().await {
+        // Where the snapshot should go, there is a folder.
+        let snapshot = scene.redis.dir().join("dump.rdb");
+        std::fs::create_dir(&snapshot).expect("a folder");
+        std::fs::write(snapshot.join("full"), "").expect("a file");
+        scene.config("save", "3600 1").await;
+        let saved = async |scene: &Scene, status: &str| {
+            scene.redis.command(&["BGSAVE"]).await;
+            let told = format!("rdb_last_bgsave_status:{status}");
+            eventually(&told, PATIENCE, || async {
+                scene.redis.info("persistence").await.contains(&told)
+            })
+            .await;
+        };
+        saved(&scene, "err").await;
+        let (code, because) = (Code::Unavailable, "BACKEND_UNAVAILABLE");
+        scene.is_refused("orders", code, because, "MISCONF").await;
+        refuses_new_topics_too(&mut scene, code, because, "MISCONF").await;
+        scene.lives_on().await;
+        std::fs::remove_dir_all(&snapshot).expect("removed");
+        saved(&scene, "ok").await;
+        assert_eq!(scene.goes_on().await, ["orders after"]);
+    }
+}
+
+/// As an operator makes it one, or a failover: it keeps what it has.
+#[tokio::test]
+async fn a_redis_that_became_a_replica_takes_nothing() {
+    for mut scene in Scene::both().await {
+        let nobody = free_port();
+        scene.redis.replicaof(Some(nobody)).await;
+        for _ in 0..20 {
+            let status = scene.publish("orders", "refused").await.expect_err("refused");
+            let told = reason(&status);
+            assert!(
+                ["BACKEND_FAILOVER", "BACKEND_UNAVAILABLE"].contains(&told.as_str()),
+                "{status:?}"
+            );
+            let (_, told) = scene.failure_on_a_stream("orders").await;
+            assert!(["BACKEND_FAILOVER", "BACKEND_UNAVAILABLE"].contains(&told.as_str()), "{told}");
+        }
+        assert_eq!(scene.stored().await, 1, "what was refused is stored");
+        scene.redis.replicaof(None).await;
+        let again = async || {
+            let mut client = scene.client.clone();
+            let events = vec![event("after")];
+            let topic = "orders".into();
+            client.publish(proto::PublishRequest { topic, events, ..Default::default() }).await
+        };
+        eventually("it stores again", PATIENCE, || async { again().await.is_ok() }).await;
+    }
 }
 
 /// Redis answers others while it is busy or loading, and the connections end for it: what the
@@ -194,36 +258,38 @@ fn begin(redis: &RedisServer, words: &'static [&'static str], tasks: &mut JoinSe
 
 #[tokio::test]
 async fn a_redis_that_is_busy_with_a_script_is_unavailable() {
-    let mut scene = Scene::open().await;
-    let mut tasks = JoinSet::new();
-    scene.config("busy-reply-threshold", "50").await;
-    begin(&scene.redis, &["EVAL", "while true do end", "0"], &mut tasks);
-    answers(&scene.redis, "BUSY").await;
-    for _ in 0..3 {
-        scene.is_refused("orders", Code::Unavailable, "BACKEND_UNAVAILABLE", "BUSY").await;
+    for mut scene in Scene::both().await {
+        let mut tasks = JoinSet::new();
+        scene.config("busy-reply-threshold", "50").await;
+        begin(&scene.redis, &["EVAL", "while true do end", "0"], &mut tasks);
+        answers(&scene.redis, "BUSY").await;
+        for _ in 0..3 {
+            scene.is_refused("orders", Code::Unavailable, "BACKEND_UNAVAILABLE", "BUSY").await;
+        }
+        scene.redis.command(&["SCRIPT", "KILL"]).await;
+        scene.redis.ready().await;
+        nothing_was_lost(&scene.goes_on().await);
     }
-    scene.redis.command(&["SCRIPT", "KILL"]).await;
-    scene.redis.ready().await;
-    nothing_was_lost(&scene.goes_on().await);
 }
 
 #[tokio::test]
 async fn a_redis_that_loads_its_data_is_unavailable() {
-    let mut scene = Scene::open().await;
-    let mut tasks = JoinSet::new();
-    // It answers others after each KiB, which takes it a millisecond.
-    scene.config("rdbcompression", "no").await;
-    scene.redis.command(&["DEBUG", "POPULATE", "2500", "filler", "1024"]).await;
-    scene.config("key-load-delay", "1000").await;
-    scene.config("loading-process-events-interval-bytes", "1024").await;
-    begin(&scene.redis, &["DEBUG", "RELOAD"], &mut tasks);
-    answers(&scene.redis, "LOADING").await;
-    for _ in 0..3 {
-        scene.is_refused("orders", Code::Unavailable, "BACKEND_UNAVAILABLE", "loading").await;
+    for mut scene in Scene::both().await {
+        let mut tasks = JoinSet::new();
+        // It answers others after each KiB, which takes it a millisecond.
+        scene.config("rdbcompression", "no").await;
+        scene.redis.command(&["DEBUG", "POPULATE", "2500", "filler", "1024"]).await;
+        scene.config("key-load-delay", "1000").await;
+        scene.config("loading-process-events-interval-bytes", "1024").await;
+        begin(&scene.redis, &["DEBUG", "RELOAD"], &mut tasks);
+        answers(&scene.redis, "LOADING").await;
+        for _ in 0..3 {
+            scene.is_refused("orders", Code::Unavailable, "BACKEND_UNAVAILABLE", "loading").await;
+        }
+        scene.config("key-load-delay", "0").await;
+        scene.redis.ready().await;
+        nothing_was_lost(&scene.goes_on().await);
     }
-    scene.config("key-load-delay", "0").await;
-    scene.redis.ready().await;
-    nothing_was_lost(&scene.goes_on().await);
 }
 
 /// The only one of these after which the event may exist; here it does.

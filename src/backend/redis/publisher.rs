@@ -24,6 +24,7 @@ use super::{
     listener::Request,
     scripts::{Checks, Opened, Opening, Published, Publishing},
     session::{Known, OpenTopic, Session},
+    waiters::{Waiter, Waiters},
 };
 use crate::{
     backend::{Append, Appended, BackendError, BridgeMode, Durability, Mode, TopicSettings},
@@ -44,6 +45,7 @@ pub(super) struct Publisher {
     session: Arc<Session>,
     /// Tells the listener of a rollback.
     listener: mpsc::Sender<Request>,
+    waiters: Waiters,
     /// Where groups are committed: a lane serves callers on many runtimes and ends with none of them.
     runtime: Handle,
     waiting: Mutex<Waiting>,
@@ -86,7 +88,8 @@ struct Group<'a> {
 impl Publisher {
     pub(super) fn new(session: Arc<Session>, listener: mpsc::Sender<Request>) -> Arc<Publisher> {
         let runtime = Handle::current();
-        Arc::new(Publisher { session, listener, runtime, waiting: Mutex::default() })
+        let (waiters, waiting) = (Waiters::new(), Mutex::default());
+        Arc::new(Publisher { session, listener, waiters, runtime, waiting })
     }
 
     pub(super) async fn append(
@@ -205,7 +208,13 @@ impl Publisher {
                 known.used = Instant::now();
                 (known.acked, known.told)
             };
-            let stored = self.store(&link, topic, settings, &opened, &known, group).await?;
+            let before = self.session.persistence.reached(&link);
+            let waiter = match self.waits(&opened, settings, before) {
+                true => Some(self.waiters.take(&self.session, &link).await?),
+                false => None,
+            };
+            let over = waiter.as_ref().map_or(&*link, Waiter::link);
+            let stored = self.store(over, topic, settings, &opened, &known, group).await?;
             let Some(published) = stored else {
                 known.lock().opened = None;
                 continue;
@@ -222,6 +231,16 @@ impl Publisher {
             let new =
                 if published.conflict { 0 } else { group.events.len() - published.repeated.len() };
             let last = Position::new(opened.epoch, published.first + new as u64 - 1);
+            // Changed meanwhile, the weaker holds.
+            let mut reached = before.min(self.session.persistence.reached(&link));
+            if let Some(waiter) = waiter {
+                reached = reached.max(waiter.reached(settings).await.unwrap_or(Durability::Memory));
+                self.waiters.give_back(waiter);
+            }
+            if new == 0 {
+                // Nothing was written that could be waited for: what is there may have reached less.
+                reached = Durability::Memory;
+            }
             let mut known = known.lock();
             known.acked = Some((link.generation, last));
             known.learn(last);
@@ -237,13 +256,20 @@ impl Publisher {
                 publish_time_us: published.publish_time_us,
                 durability: match opened.keeping.mode {
                     Mode::Live => Durability::Live,
-                    // That Redis writes it down as well nobody has waited for.
-                    Mode::Durable => Durability::Memory,
+                    Mode::Durable => reached,
                 },
                 repeated: published.repeated,
             });
         }
         Err(BackendError::Unavailable { cause: format!("{topic} changes faster than it opens") })
+    }
+
+    /// Whether a publish has to wait for what its topic asks for.
+    fn waits(&self, opened: &OpenTopic, settings: &TopicSettings, reached: Durability) -> bool {
+        let can = self.session.persistence.now();
+        let for_replicas = settings.replicas > 0 && can.waits_for_replicas;
+        let for_disk = settings.fsync && can.waits_for_disk && reached < Durability::Disk;
+        opened.keeping.mode == Mode::Durable && (for_replicas || for_disk)
     }
 
     fn rolled_back(&self, topic: &Topic, known: &Mutex<Known>, epoch: u64) -> BackendError {
@@ -279,6 +305,14 @@ impl Publisher {
             }
         }
         let mut opened = self.open(link, topic, settings, known, false).await?;
+        let becomes_durable = opened.last.is_none() || opened.keeping.mode == Mode::Live;
+        if settings.keeping.mode == Mode::Durable
+            && becomes_durable
+            && let Some(why) = self.session.persistence.refuses_durable()
+        {
+            let cause = format!("{topic} is to be durable, and here it would be lost: {why}");
+            return Err(BackendError::Refused { cause });
+        }
         if opened.last.is_none() {
             if let Some(expected) = expected_last.filter(|expected| !expected.is_beginning()) {
                 let actual = Position::BEGINNING;

@@ -27,6 +27,7 @@ use super::{
     address::Address,
     connection::{CallError, Link, info_field},
     keys,
+    persistence::{READ_EVERY, Watched},
 };
 use crate::{
     backend::{BackendError, Keeping},
@@ -53,6 +54,7 @@ pub(super) struct Session {
     /// What stands before a topic's name in the name of its bridge's channel.
     pub(super) channel_prefix: String,
     pub(super) rules: Rules,
+    pub(super) persistence: Watched,
     /// Ends everything.
     pub(super) closing: CancellationToken,
     commands: watch::Sender<Option<Arc<Link>>>,
@@ -115,12 +117,14 @@ impl Session {
         broker_id: String,
         channel_prefix: String,
         rules: Rules,
+        allow_volatile: bool,
     ) -> Session {
         Session {
             address,
             broker_id,
             channel_prefix,
             rules,
+            persistence: Watched::new(allow_volatile),
             closing: CancellationToken::new(),
             commands: watch::Sender::new(None),
             listening: Mutex::new(None),
@@ -339,15 +343,23 @@ impl Session {
             return Err(CallError::damaged(keys::DEPLOYMENT, how));
         }
         *self.deployment.lock() = id.into();
+        self.persistence.look(&link).await?;
         Ok(link)
     }
 
     /// Asks Redis again and again who it is; returns when the answer ends the connection.
     async fn watch_over(&self, link: &Link) -> CallError {
         let mut before = None;
+        let mut read = Instant::now();
         loop {
             if let Err(error) = self.poll(link, &mut before).await {
                 return error;
+            }
+            if read.elapsed() >= READ_EVERY {
+                read = Instant::now();
+                if let Err(error) = self.persistence.look(link).await {
+                    return error;
+                }
             }
             self.looks.send_modify(|looks| *looks += 1);
             // In no order: whichever comes first.

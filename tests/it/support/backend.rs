@@ -124,6 +124,7 @@ pub(crate) fn config(url: &str, id: &str) -> RedisConfig {
         ca: None,
         broker_id: id.to_owned(),
         channel_prefix: String::new(),
+        allow_volatile: true,
         rules: Rules::default(),
     }
 }

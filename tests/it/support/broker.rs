@@ -53,6 +53,7 @@ async fn in_process(redis_url: &str, rules: Rules) -> Broker {
         ca: None,
         broker_id: broker_id.clone(),
         channel_prefix: String::new(),
+        allow_volatile: true,
         rules,
     };
     let (redis, feed) = Redis::open(&config).await.expect("a usable redis");

