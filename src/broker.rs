@@ -1,6 +1,7 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
 mod pipeline;
+mod topics;
 
 use std::{
     sync::Arc,
@@ -13,7 +14,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub use self::pipeline::{Answer, Pipeline, PipelineError};
+pub use self::{
+    pipeline::{Answer, Pipeline, PipelineError},
+    topics::{TopicError, TopicInfo, TopicPage},
+};
 use crate::{
     backend::{Backend, BackendError, Description, Durability, Feed, TopicSettings},
     catalog::Catalog,
@@ -137,7 +141,7 @@ impl Broker {
         catalog: Catalog,
         options: BrokerOptions,
     ) -> Broker {
-        let catalog = Arc::new(catalog);
+        let catalog = Arc::new(catalog.following(backend.topics().configured()));
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
@@ -155,7 +159,7 @@ impl Broker {
     /// Dropped before it returns, the events may be stored or not.
     pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
         let (topic, validate_only) = (request.topic.clone(), request.validate_only);
-        let settings = self.shared.catalog.settings(&topic);
+        let settings = self.shared.catalog.settings(&topic)?;
         let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
         let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {

@@ -146,6 +146,17 @@ pub const DURABLE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const DURABLE_LIMIT_MAX: u64 = 1 << 50;
 /// Shortest age after which events are dropped: trims are paced.
 pub const RETENTION_AGE_MIN: Duration = Duration::from_secs(1);
+/// Longest name of a channel that an operator gives, in bytes.
+pub const CHANNEL_BYTES_MAX: usize = 255;
+/// Most topics of which something is said over the API: every broker holds all of it, and reads it
+/// anew with each change.
+pub const CONFIGURED_TOPICS_MAX: usize = 10_000;
+/// Most labels of one topic, and the longest name or value of one, in bytes.
+pub const LABELS_MAX: usize = 32;
+pub const LABEL_BYTES_MAX: usize = 255;
+/// Topics of one page of a list, unless the request says otherwise, and the most that it may say.
+pub const LIST_PAGE: usize = 100;
+pub const LIST_PAGE_MAX: usize = 1000;
 /// An idle live topic is forgotten after this time.
 pub const TOPIC_IDLE: Duration = Duration::from_secs(3600);
 

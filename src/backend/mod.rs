@@ -21,6 +21,8 @@
 //! **Time** is the backend's clock, in microseconds since 1970. A publish time never decreases
 //! within an epoch.
 //!
+//! **What operators say of topics**, and do with them, is [`topics::Topics`].
+//!
 //! **Errors**: [`BackendError::OutcomeUnknown`] says that the events may exist; after any other
 //! error of `append` they do not and never will.
 
@@ -28,6 +30,7 @@ pub mod feed;
 pub mod memory;
 pub mod redis;
 pub mod replay;
+pub mod topics;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -35,6 +38,7 @@ pub use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::feed::Feed;
+use self::topics::Topics;
 use crate::{
     event::Event,
     position::{Gap, Position, Start},
@@ -85,6 +89,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// From now on the feed tells of topics that begin to exist ([`News::Appeared`]). Returns
     /// those that exist already; one may be told by both.
     async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError>;
+
+    /// What operators say of topics, and do with them.
+    fn topics(&self) -> &dyn Topics;
 
     /// Stops what the backend runs. What is being stored is still answered.
     async fn close(&self);
@@ -156,6 +163,8 @@ pub struct TopicSettings {
     pub bridge: Bridge,
     /// The `type` of events that come without one.
     pub default_type: Option<String>,
+    /// Of what an operator said over the API ([`topics::Configured::version_of`]).
+    pub version: u64,
 }
 
 /// What is kept of a topic's events, and what for.
@@ -245,6 +254,14 @@ pub enum BackendError {
     OutcomeUnknown { cause: String },
     #[error("the backend refused: {cause}")]
     Refused { cause: String },
+}
+
+impl BackendError {
+    /// A broker that has not heard begins no topic.
+    fn not_heard(topic: &Topic) -> BackendError {
+        let cause = format!("what {topic} is kept as was changed a moment ago: try again");
+        BackendError::Unavailable { cause }
+    }
 }
 
 impl News {
@@ -398,6 +415,7 @@ impl Default for TopicSettings {
             idle: crate::limits::TOPIC_IDLE,
             bridge: Bridge { mode: BridgeMode::Listen, channel: None },
             default_type: None,
+            version: 0,
         }
     }
 }

@@ -191,6 +191,12 @@ impl Hub {
         self.shared.clock_us.load(Ordering::Acquire)
     }
 
+    /// How many follow the topic here.
+    pub fn members(&self, topic: &Topic) -> u64 {
+        let topics = self.shared.topics.lock();
+        topics.slots.get(topic).map_or(0, |slot| slot.members.load(Ordering::Relaxed))
+    }
+
     /// How often the backend broke its promise that each news begins where the last one ended.
     pub fn broken_chains(&self) -> u64 {
         self.shared.broken_chains.load(Ordering::Relaxed)
@@ -269,8 +275,11 @@ impl Hub {
 
 /// Attaches in a task of its own, so that whoever asked first may give up without the others.
 async fn attach(shared: Arc<Shared>, slot: Arc<Slot>) {
-    let settings = shared.catalog.settings(&slot.topic);
-    match shared.backend.attach(&slot.topic, &settings).await {
+    let attached = match shared.catalog.settings(&slot.topic) {
+        Ok(settings) => shared.backend.attach(&slot.topic, &settings).await,
+        Err(error) => Err(error),
+    };
+    match attached {
         Ok(attachment) => {
             *slot.attachment.lock() = Some(attachment);
             slot.attach.send_modify(|attach| attach.confirmed = true);

@@ -344,6 +344,7 @@ impl Listener {
         // batch.
         let mut channels: Vec<String> =
             vec![keys::INDEX_CHANNEL.into(), keys::probe_channel(&self.session.broker_id)];
+        channels.push(keys::SETTINGS_CHANNEL.into());
         for (topic, followed) in &self.topics {
             channels.extend(self.channels_of(topic, &followed.settings));
         }
@@ -411,6 +412,8 @@ impl Listener {
         }
         if channel == keys::INDEX_CHANNEL {
             self.announced(&push.payload).await;
+        } else if channel == keys::SETTINGS_CHANNEL {
+            self.session.hear_of_settings(&push.payload);
         } else if inbox.is_probe(channel)
             && let Some(time_us) = parse_time(&push.payload)
             && self.session.has_probed(time_us)
@@ -875,7 +878,7 @@ impl Listener {
 }
 
 /// The topics that the index names. What is no topic's name was not written by us.
-async fn read_index(reader: &Link) -> Result<HashSet<Topic>, CallError> {
+pub(super) async fn read_index(reader: &Link) -> Result<HashSet<Topic>, CallError> {
     reader.forget_topics().await?;
     // By cursor and not by rank: ranks move whenever a topic is kept from being forgotten.
     let mut found = HashSet::new();

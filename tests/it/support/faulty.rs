@@ -8,6 +8,7 @@ use std::sync::{
 use tidings::{
     backend::{
         Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings, async_trait,
+        topics::Topics,
     },
     event::Event,
     position::{Position, Start},
@@ -96,6 +97,10 @@ impl<B: Backend> Backend for Faulty<B> {
 
     async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError> {
         self.call(self.inner.watch_topics(), unavailable()).await
+    }
+
+    fn topics(&self) -> &dyn Topics {
+        self.inner.topics()
     }
 
     async fn close(&self) {
