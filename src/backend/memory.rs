@@ -280,6 +280,15 @@ impl Topics for Memory {
         Ok(())
     }
 
+    async fn meet(
+        &self,
+        _topic: &Topic,
+        _settings: &Arc<TopicSettings>,
+    ) -> Result<(), BackendError> {
+        // There are no raw clients here.
+        Ok(())
+    }
+
     async fn state(&self, topic: &Topic) -> Result<Option<TopicState>, BackendError> {
         let state = self.shared.state.lock();
         Ok(state.topics.get(topic).map(|line| TopicState {

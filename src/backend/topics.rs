@@ -36,6 +36,10 @@ pub trait Topics: fmt::Debug + Send + Sync {
     /// publishes on it. It goes on where it was. A durable one is not made a live one.
     async fn keep(&self, topic: &Topic, settings: &Arc<TopicSettings>) -> Result<(), BackendError>;
 
+    /// Where the feed carries `topic`, it carries from now on what raw clients publish where
+    /// `settings` say.
+    async fn meet(&self, topic: &Topic, settings: &Arc<TopicSettings>) -> Result<(), BackendError>;
+
     /// What there is of `topic`; none where it does not exist.
     async fn state(&self, topic: &Topic) -> Result<Option<TopicState>, BackendError>;
 

@@ -585,3 +585,25 @@ async fn a_broker_that_cannot_read_what_was_said_opens_nothing() {
     .await;
     publish_each(&place.broker, "others", [1]).await;
 }
+
+#[tokio::test]
+async fn raw_clients_meet_a_topic_otherwise_while_it_is_followed() {
+    let server = RedisServer::start(Persistence::None).await;
+    let mut place = Place::of(on_redis(&server.url(), "b1", Catalog::default()).await).await;
+    let mut lines = Lines::open(&place.broker, request(&["orders"])).await;
+    let bridge = proto::Bridge { channel: "shop".into(), mode: proto::bridge::Mode::Raw.into() };
+    publish_each(&place.broker, "orders", [1]).await;
+    lines.expect("orders 1").await;
+    let wanted = proto::Topic { bridge: Some(bridge), ..named("orders") };
+    place.update(wanted, &["bridge"]).await.expect("changed");
+    eventually("the new channel is listened to", PATIENCE, || async {
+        server.pubsub_numsub("shop").await == 1 && server.pubsub_numsub("orders").await == 0
+    })
+    .await;
+    server.publish("shop", b"hello").await;
+    let raw = lines.next_within(PATIENCE).await.expect("an event");
+    assert!(raw.starts_with("orders ") && raw != "orders 2", "{raw}");
+    // And what the broker publishes there itself does not come twice.
+    publish_each(&place.broker, "orders", 2..=3).await;
+    lines.expect("orders 2, orders 3").await;
+}

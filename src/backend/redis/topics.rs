@@ -5,7 +5,7 @@
 //! what a broker knows, the broker puts it back, as it does with the deployment's id.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -17,7 +17,7 @@ use super::{
     Redis,
     connection::{CallError, Link},
     keys,
-    listener::read_index,
+    listener::Request,
     session::{Session, command},
 };
 use crate::{
@@ -163,6 +163,11 @@ impl Topics for Redis {
         self.session.keep(&link, topic, settings).await
     }
 
+    async fn meet(&self, topic: &Topic, settings: &Arc<TopicSettings>) -> Result<(), BackendError> {
+        let (topic, settings) = (topic.clone(), settings.clone());
+        self.ask(|answer| Request::Meet { topic, settings, answer }).await
+    }
+
     async fn state(&self, topic: &Topic) -> Result<Option<TopicState>, BackendError> {
         Ok(self.session.commands()?.state(topic).await?)
     }
@@ -180,6 +185,26 @@ impl Topics for Redis {
         let gone = link.delete(topic).await?;
         self.session.known(topic).lock().opened = None;
         Ok(gone)
+    }
+}
+
+/// The topics that the index names. What is no topic's name was not written by us.
+pub(super) async fn read_index(reader: &Link) -> Result<HashSet<Topic>, CallError> {
+    reader.forget_topics().await?;
+    // By cursor and not by rank: ranks move whenever a topic is kept from being forgotten.
+    let mut found = HashSet::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let page = command(&["ZSCAN", keys::INDEX, &cursor, "COUNT", "1000"]);
+        type Scored = (Vec<u8>, Vec<u8>);
+        let (next, names): (String, Vec<Scored>) = reader.call_on(keys::INDEX, &page).await?;
+        let topic = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<Topic>().ok();
+        let topics = names.iter().filter_map(|(name, _)| topic(name));
+        found.extend(topics.filter(|topic| !topic.is_reserved()));
+        if next == "0" {
+            return Ok(found);
+        }
+        cursor = next;
     }
 }
 
