@@ -396,6 +396,7 @@ impl Default for Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::topics::Said;
 
     fn rule(pattern: &str) -> Rule {
         Rule::new(pattern.parse().expect("a pattern"))
@@ -466,5 +467,72 @@ mod tests {
             vec![on("orders", "events"), Rule { bridge: Some(BridgeMode::Raw), ..rule("events") }];
         let error = Catalog::new(both, "", TopicSettings::default()).expect_err("a conflict");
         assert!(matches!(error, CatalogError::ChannelTaken { .. }), "{error}");
+    }
+
+    fn said(topics: &[(&str, Wanted)]) -> Arc<Configured> {
+        let mut configured = Configured { version: topics.len() as u64, ..Default::default() };
+        for (version, (name, wanted)) in (1..).zip(topics) {
+            let topic: Topic = name.parse().expect("a topic");
+            let said = Said { version, value: wanted.encode(&topic) };
+            configured.topics.insert(topic, said);
+        }
+        Arc::new(configured)
+    }
+
+    fn wanted(rule: Rule) -> Wanted {
+        Wanted { rule, labels: Default::default() }
+    }
+
+    #[test]
+    fn the_file_wins_over_the_api_for_what_it_says() {
+        let file = Rule { max_events: Some(7), ..rule("orders.*") };
+        let catalog = Catalog::new(vec![file], "", TopicSettings::default()).expect("rules");
+        let api = Rule {
+            mode: Some(Mode::Durable),
+            max_events: Some(9),
+            max_bytes: Some(1 << 20),
+            ..rule("orders.eu")
+        };
+        let configured = said(&[("orders.eu", wanted(api))]);
+        let of = |name: &str| catalog.settings_in(&configured, &name.parse().expect("a topic"));
+        let settings = of("orders.eu").expect("readable");
+        let retention = Retention { max_events: Some(7), max_bytes: Some(1 << 20), max_age: None };
+        assert_eq!(settings.keeping, Keeping { mode: Mode::Durable, retention });
+        assert_eq!(settings.version, 1);
+        assert_eq!(settings.bridge.mode, BridgeMode::Off, "as of every durable topic");
+        let other = of("orders.us").expect("readable");
+        assert_eq!((other.keeping.mode, other.version), (Mode::Live, 0));
+    }
+
+    #[test]
+    fn a_channel_that_is_named_over_the_api_is_taken_from_the_topic_of_that_name() {
+        let on = |name: &str, channel: &str| Rule { channel: Some(channel.into()), ..rule(name) };
+        let file = vec![on("by.file", "gone")];
+        let catalog = Catalog::new(file, "", TopicSettings::default()).expect("rules");
+        let label = wanted(rule("gone"));
+        let configured = said(&[("orders", wanted(on("orders", "events"))), ("gone", label)]);
+        let mode = |name: &str| {
+            let topic = name.parse().expect("a topic");
+            catalog.settings_in(&configured, &topic).expect("readable").bridge.mode
+        };
+        use BridgeMode::{Listen, Off};
+        assert_eq!(["orders", "events", "gone", "other"].map(mode), [Listen, Off, Off, Listen]);
+        for (channel, owner) in [("events", Some("orders")), ("gone", Some("by.file")), ("x", None)]
+        {
+            let found = catalog.owner_of(channel, &configured);
+            assert_eq!(found.as_ref().map(Topic::as_str), owner, "{channel}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_stops_its_topic_and_no_other() {
+        let catalog = Catalog::default();
+        let mut configured = Configured::default();
+        let odd = Said { version: 1, value: "what a newer broker says".into() };
+        configured.topics.insert("odd".parse().expect("a topic"), odd);
+        let configured = Arc::new(configured);
+        let of = |name: &str| catalog.settings_in(&configured, &name.parse().expect("a topic"));
+        assert!(matches!(of("odd"), Err(BackendError::Refused { .. })));
+        assert!(of("even").is_ok());
     }
 }
