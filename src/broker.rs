@@ -1,6 +1,7 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
 mod pipeline;
+mod topics;
 
 use std::{
     sync::Arc,
@@ -13,7 +14,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub use self::pipeline::{Answer, Pipeline, PipelineError};
+pub use self::{
+    pipeline::{Answer, Pipeline, PipelineError},
+    topics::{TopicError, TopicInfo, TopicPage},
+};
 use crate::{
     backend::{
         Append, Appended, Backend, BackendError, Description, Durability, Feed, TopicSettings,
@@ -141,7 +145,7 @@ impl Broker {
         catalog: Catalog,
         options: BrokerOptions,
     ) -> Broker {
-        let catalog = Arc::new(catalog);
+        let catalog = Arc::new(catalog.following(backend.topics().configured()));
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
@@ -160,7 +164,7 @@ impl Broker {
     pub async fn publish(&self, source: &str, request: Publish) -> Result<Published, PublishError> {
         let (topic, validate_only) = (request.topic.clone(), request.validate_only);
         let expected_last = request.expected_last;
-        let settings = self.shared.catalog.settings(&topic);
+        let settings = self.shared.catalog.settings(&topic)?;
         let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
         let mut published = admit_all(request, &settings, source, &mut events)?;
         if !validate_only {

@@ -18,13 +18,10 @@ use values::{ByteSize, InvalidValue, Listen, Period, RedisUrl, Threads, redacted
 
 use crate::{
     backend::{BridgeMode, Keeping, Mode, TopicSettings, redis::Redis},
-    catalog::{Catalog, Rule},
+    catalog::{Catalog, Field, Rule, Unfit, channel_text},
     compression::{Compression, UnknownCompression},
     grpc::web::{InvalidOrigin, WebOrigin},
-    limits::{
-        ATTRIBUTE_BYTES_MAX, DEDUPE_WINDOW_MAX, DURABLE_LIMIT_MAX, EVENT_BYTES_MAX,
-        HISTORY_EVENTS_MAX, REPLICAS_MAX, RETENTION_AGE_MIN,
-    },
+    limits::EVENT_BYTES_MAX,
     telemetry::{InvalidLogFilter, LogFilter},
     topic::TopicPattern,
 };
@@ -142,7 +139,6 @@ const DRAIN_GRACE: Period = Period(Duration::from_secs(5));
 const DRAIN_GRACE_MAX: Duration = Duration::from_secs(300);
 const MAX_STREAM_AGE: Period = Period(Duration::from_secs(30 * 60));
 const MAX_STREAM_AGE_MIN: Duration = Duration::from_secs(1);
-const CHANNEL_BYTES_MAX: usize = 255;
 /// Kubernetes kills a process this long after it was told to stop.
 const KUBERNETES_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -193,8 +189,7 @@ impl Config {
             listen,
             insecure: flags.insecure.or(file.insecure).unwrap_or(false),
             redis,
-            channel_prefix: channel_text("channel_prefix", channel_prefix.unwrap_or_default())
-                .map_err(ConfigError::Inconsistent)?,
+            channel_prefix: channel_prefix.unwrap_or_default(),
             allow_volatile: flags.allow_volatile.or(file.allow_volatile).unwrap_or(false),
             web_origins: web_origins(flags.web_origins.as_deref(), file.web_origins, listen)?,
             subscribe_compression: subscribe_compression(
@@ -228,6 +223,7 @@ impl Config {
                 self.listen
             ));
         }
+        channel_text("channel_prefix", &self.channel_prefix).map_err(ConfigError::Inconsistent)?;
         if self.drain_grace.0 > DRAIN_GRACE_MAX {
             let max = Period(DRAIN_GRACE_MAX);
             return inconsistent(format!("drain_grace is {}; at most {max}", self.drain_grace));
@@ -430,117 +426,53 @@ fn topic_rules(
 }
 
 fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
-    let live = rule.mode != Some(Mode::Durable);
-    check_waits(&rule, live)?;
+    check_fsync(&rule)?;
     let pattern_span = rule.pattern.span();
-    let pattern: TopicPattern =
-        rule.pattern.get_ref().parse().map_err(|error| (pattern_span, format!("{error}")))?;
-    let channel = match rule.channel {
-        None => None,
-        Some(channel) => {
-            let span = channel.span();
-            let refuse = |why: &str| Err((span.clone(), why.to_owned()));
-            if pattern.literal().is_none() {
-                return refuse("a channel belongs to one topic: name it without * and >");
-            }
-            if rule.bridge == Some(BridgeMode::Off) {
-                return refuse("a channel is of no use where bridge is \"off\"");
-            }
-            let text = channel.into_inner();
-            if text.is_empty() {
-                return refuse("channel is empty");
-            }
-            Some(channel_text("channel", text).map_err(|why| (span.clone(), why))?)
-        }
-    };
-    let events_max = if live { HISTORY_EVENTS_MAX } else { DURABLE_LIMIT_MAX };
-    let max_events = match rule.max_events {
-        Some(events) if *events.get_ref() > events_max => {
-            let why = format!("max_events is over the most allowed, {events_max}");
-            return Err((events.span(), why));
-        }
-        events => events.map(toml::Spanned::into_inner),
-    };
-    let max_bytes = match rule.max_bytes {
-        Some(bytes) if bytes.get_ref().0 > DURABLE_LIMIT_MAX => {
-            let why = format!("max_bytes is over the most allowed, {DURABLE_LIMIT_MAX}");
-            return Err((bytes.span(), why));
-        }
-        bytes => bytes.map(|bytes| bytes.into_inner().0),
-    };
-    let max_age = match rule.max_age {
-        Some(age) if live => {
-            let why = "max_age is for durable topics: set mode = \"durable\", or leave it out";
-            return Err((age.span(), why.to_owned()));
-        }
-        Some(age) if age.get_ref().0 < RETENTION_AGE_MIN => {
-            let least = Period(RETENTION_AGE_MIN);
-            return Err((age.span(), format!("max_age is at least {least}")));
-        }
-        age => age.map(|age| age.into_inner().0),
-    };
-    let dedupe_window = match rule.dedupe_window {
-        Some(window) if window.get_ref().0 > DEDUPE_WINDOW_MAX => {
-            let most = Period(DEDUPE_WINDOW_MAX);
-            return Err((window.span(), format!("dedupe_window is at most {most}")));
-        }
-        window => window.map(|window| window.into_inner().0),
-    };
-    let default_type = match rule.default_type {
-        Some(name) => {
-            let text = name.get_ref();
-            if text.is_empty()
-                || text.len() > ATTRIBUTE_BYTES_MAX
-                || text.contains(char::is_control)
-            {
-                let why = "default_type is the name of a type, such as shop.v1.OrderPlaced";
-                return Err((name.span(), why.to_owned()));
-            }
-            Some(name.into_inner())
-        }
-        None => None,
-    };
-    Ok(Rule {
+    let pattern: TopicPattern = rule
+        .pattern
+        .get_ref()
+        .parse()
+        .map_err(|error| (pattern_span.clone(), format!("{error}")))?;
+    let places = [
+        (Field::Channel, rule.channel.as_ref().map(toml::Spanned::span)),
+        (Field::MaxEvents, rule.max_events.as_ref().map(toml::Spanned::span)),
+        (Field::MaxBytes, rule.max_bytes.as_ref().map(toml::Spanned::span)),
+        (Field::MaxAge, rule.max_age.as_ref().map(toml::Spanned::span)),
+        (Field::DedupeWindow, rule.dedupe_window.as_ref().map(toml::Spanned::span)),
+        (Field::Replicas, rule.replicas.as_ref().map(toml::Spanned::span)),
+        (Field::DefaultType, rule.default_type.as_ref().map(toml::Spanned::span)),
+    ];
+    let rule = Rule {
         pattern,
         bridge: rule.bridge,
-        channel,
+        channel: rule.channel.map(toml::Spanned::into_inner),
         mode: rule.mode,
         replicas: rule.replicas.map(toml::Spanned::into_inner),
         fsync: rule.fsync.map(toml::Spanned::into_inner),
-        max_events,
-        max_bytes,
-        max_age,
-        default_type,
-        dedupe_window,
-    })
+        dedupe_window: rule.dedupe_window.map(|window| window.into_inner().0),
+        max_events: rule.max_events.map(toml::Spanned::into_inner),
+        max_bytes: rule.max_bytes.map(|bytes| bytes.into_inner().0),
+        max_age: rule.max_age.map(|age| age.into_inner().0),
+        default_type: rule.default_type.map(toml::Spanned::into_inner),
+    };
+    match rule.check() {
+        Ok(()) => Ok(rule),
+        Err(Unfit { field, why }) => {
+            let place = places.into_iter().find(|(of, _)| *of == field);
+            Err((place.and_then(|(_, span)| span).unwrap_or(pattern_span), why))
+        }
+    }
 }
 
-/// What a publish waits for: of a durable topic, and one or the other, as a receipt says one.
-fn check_waits(rule: &FileRule, live: bool) -> Result<(), (Range<usize>, String)> {
-    let of_live =
-        |key| format!("{key} is for durable topics: set mode = \"durable\", or leave it out");
-    match (&rule.replicas, &rule.fsync) {
-        (Some(replicas), _) if live => Err((replicas.span(), of_live("replicas"))),
-        (_, Some(fsync)) if live => Err((fsync.span(), of_live("fsync"))),
-        (Some(replicas), _) if *replicas.get_ref() > REPLICAS_MAX => {
-            Err((replicas.span(), format!("replicas is at most {REPLICAS_MAX}")))
-        }
-        (Some(replicas), Some(fsync)) if *replicas.get_ref() > 0 && *fsync.get_ref() => {
-            let why = "a publish waits for replicas or for the disk: leave one of both out";
+/// What the disk is waited for is the file's alone to say.
+fn check_fsync(rule: &FileRule) -> Result<(), (Range<usize>, String)> {
+    match &rule.fsync {
+        Some(fsync) if rule.mode != Some(Mode::Durable) => {
+            let why = "fsync is for durable topics: set mode = \"durable\", or leave it out";
             Err((fsync.span(), why.to_owned()))
         }
-        (Some(_) | None, Some(_) | None) => Ok(()),
+        Some(_) | None => Ok(()),
     }
-}
-
-fn channel_text(name: &str, text: String) -> Result<String, String> {
-    if text.len() > CHANNEL_BYTES_MAX {
-        return Err(format!("{name} has {} bytes; at most {CHANNEL_BYTES_MAX}", text.len()));
-    }
-    if text.contains(char::is_control) {
-        return Err(format!("{name} holds a control character"));
-    }
-    Ok(text)
 }
 
 /// Variables that look like ours and are none: most likely misspelt. Kubernetes sets some of its

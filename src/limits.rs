@@ -154,6 +154,17 @@ pub const DEDUPE_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Ids that the memory backend knows of one topic; the oldest go first. As many as a busy topic has in
 /// the default window (2,000 a second), and no more than some 25 MB.
 pub const MEMORY_IDS_MAX: usize = 1 << 18;
+/// Longest name of a channel that an operator gives, in bytes.
+pub const CHANNEL_BYTES_MAX: usize = 255;
+/// Most topics of which something is said over the API: every broker holds all of it, and reads it
+/// anew with each change.
+pub const CONFIGURED_TOPICS_MAX: usize = 10_000;
+/// Most labels of one topic, and the longest name or value of one, in bytes.
+pub const LABELS_MAX: usize = 32;
+pub const LABEL_BYTES_MAX: usize = 255;
+/// Topics of one page of a list, unless the request says otherwise, and the most that it may say.
+pub const LIST_PAGE: usize = 100;
+pub const LIST_PAGE_MAX: usize = 1000;
 /// An idle live topic is forgotten after this time.
 pub const TOPIC_IDLE: Duration = Duration::from_secs(3600);
 

@@ -91,6 +91,13 @@ impl TopicPattern {
     }
 }
 
+/// The pattern that chooses just this topic.
+impl From<Topic> for TopicPattern {
+    fn from(topic: Topic) -> TopicPattern {
+        TopicPattern(topic.0)
+    }
+}
+
 impl FromStr for TopicPattern {
     type Err = InvalidTopic;
 

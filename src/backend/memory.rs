@@ -11,8 +11,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
+    sync::watch,
     task::coop,
     time::{Instant, MissedTickBehavior},
 };
@@ -22,11 +24,12 @@ use super::{
     Append, Appended, Attachment, Backend, BackendError, Batch, Description, Durability, Entry,
     Feed, Keeping, Mode, News, Page, Repeated, TopicSettings, async_trait,
     feed::{self, Teller, Unheard},
+    topics::{Configured, Said, TopicState, Topics},
 };
 use crate::{
     event::{EventKey, micros},
     limits::{MEMORY_IDS_MAX, PAGE_BYTES, PAGE_ENTRIES},
-    position::{Position, Start},
+    position::{Gap, GapReason, Position, Start},
     topic::Topic,
 };
 
@@ -45,6 +48,8 @@ struct Shared {
     /// Of those who store: who came first is first, also where there is no room on the feed.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// Changed only with `state` locked.
+    configured: watch::Sender<Option<Arc<Configured>>>,
 }
 
 struct State {
@@ -64,6 +69,8 @@ struct Line {
     kept_events: u64,
     kept_bytes: u64,
     keeping: Keeping,
+    /// The version of the settings that said how it is kept.
+    said: u64,
     idle: Duration,
     used: Instant,
     lately: Lately,
@@ -95,7 +102,12 @@ impl Memory {
             last_epoch: 0,
             clock: Clock { set_us: micros(SystemTime::now()), set_at: Instant::now() },
         };
-        let shared = Arc::new(Shared { feed, turn: Default::default(), state: Mutex::new(state) });
+        let shared = Arc::new(Shared {
+            feed,
+            turn: Default::default(),
+            state: Mutex::new(state),
+            configured: watch::Sender::new(Some(Arc::default())),
+        });
         let ticker = AbortOnDropHandle::new(tokio::spawn(tick(shared.clone())));
         (Memory { shared, ticker: Mutex::new(Some(ticker)) }, news)
     }
@@ -151,6 +163,9 @@ impl Backend for Memory {
         let mut room = self.shared.feed.reserve(2, bytes).await.map_err(closed)?;
 
         let mut state = self.shared.state.lock();
+        if !state.topics.contains_key(topic) && self.shared.version_of(topic) != settings.version {
+            return Err(BackendError::not_heard(topic));
+        }
         let (batch, repeated, born) = state.append(topic, settings, append)?;
         let appended = Appended {
             first: Position::new(batch.epoch, batch.first),
@@ -215,8 +230,117 @@ impl Backend for Memory {
         Ok(state.topics.keys().cloned().collect())
     }
 
+    fn topics(&self) -> &dyn Topics {
+        self
+    }
+
     async fn close(&self) {
         self.ticker.lock().take();
+    }
+}
+
+#[async_trait]
+impl Topics for Memory {
+    fn configured(&self) -> watch::Receiver<Option<Arc<Configured>>> {
+        self.shared.configured.subscribe()
+    }
+
+    async fn read_configured(&self) -> Result<Arc<Configured>, BackendError> {
+        Ok(self.shared.configured())
+    }
+
+    async fn configure(
+        &self,
+        seen: u64,
+        topic: &Topic,
+        value: Option<Bytes>,
+    ) -> Result<Option<Arc<Configured>>, BackendError> {
+        let _state = self.shared.state.lock();
+        let before = self.shared.configured();
+        if before.version != seen {
+            return Ok(None);
+        }
+        let mut configured = Configured::clone(&before);
+        configured.version += 1;
+        match value {
+            Some(value) => {
+                let said = Said { version: configured.version, value };
+                configured.topics.insert(topic.clone(), said);
+            }
+            None => {
+                configured.topics.remove(topic);
+            }
+        }
+        let configured = Arc::new(configured);
+        self.shared.configured.send_replace(Some(configured.clone()));
+        Ok(Some(configured))
+    }
+
+    async fn keep(&self, topic: &Topic, settings: &Arc<TopicSettings>) -> Result<(), BackendError> {
+        let mut room = self.shared.feed.reserve(1, 0).await.map_err(closed)?;
+        let mut state = self.shared.state.lock();
+        let born = state.begin(topic, settings);
+        let watched = state.watched;
+        let line = state.topics.get_mut(topic).expect("just begun");
+        let takes_away = line.keeping.mode == Mode::Durable && settings.keeping.mode == Mode::Live;
+        if takes_away {
+            let cause = format!("{topic} is durable: it does not become a live topic");
+            return Err(BackendError::Refused { cause });
+        }
+        (line.keeping, line.said) = (settings.keeping, settings.version);
+        line.trim();
+        if born && watched {
+            room.tell(News::Appeared { topic: topic.clone(), epoch: line.epoch });
+        }
+        Ok(())
+    }
+
+    async fn meet(
+        &self,
+        _topic: &Topic,
+        _settings: &Arc<TopicSettings>,
+    ) -> Result<(), BackendError> {
+        // There are no raw clients here.
+        Ok(())
+    }
+
+    async fn state(&self, topic: &Topic) -> Result<Option<TopicState>, BackendError> {
+        let state = self.shared.state.lock();
+        Ok(state.topics.get(topic).map(|line| TopicState {
+            keeping: line.keeping,
+            first: line.kept.front().map(|batch| Position::new(batch.epoch, batch.first)),
+            last: line.position(),
+            bytes: line.kept_bytes,
+        }))
+    }
+
+    async fn existing(&self) -> Result<Vec<Topic>, BackendError> {
+        Ok(self.shared.state.lock().topics.keys().cloned().collect())
+    }
+
+    async fn delete(&self, topic: &Topic) -> Result<bool, BackendError> {
+        let mut room = self.shared.feed.reserve(1, 0).await.map_err(closed)?;
+        let mut state = self.shared.state.lock();
+        let Some(line) = state.topics.remove(topic) else { return Ok(false) };
+        if state.is_attached(topic) {
+            let (after, until) = (line.position(), Position::BEGINNING);
+            let gap = Gap::between(after, until, GapReason::EpochChanged);
+            // All of them were told.
+            let gap = Gap { missed: Some(0), ..gap };
+            room.tell(News::Lost { topic: topic.clone(), gap });
+        }
+        Ok(true)
+    }
+}
+
+impl Shared {
+    fn configured(&self) -> Arc<Configured> {
+        self.configured.borrow().clone().expect("never none")
+    }
+
+    fn version_of(&self, topic: &Topic) -> u64 {
+        let configured = self.configured.borrow();
+        configured.as_ref().map_or(0, |configured| configured.version_of(topic))
     }
 }
 
@@ -264,10 +388,14 @@ impl State {
         {
             return Err(BackendError::Conflict { topic: topic.clone(), expected, actual: last });
         }
-        self.last_epoch = self.last_epoch.max(epoch);
-        let line =
-            self.topics.entry(topic.clone()).or_insert_with(|| Line::new(epoch, settings.keeping));
-        line.keeping = line.keeping.after(settings.keeping);
+        if born {
+            self.begin_at(topic, settings, epoch);
+        }
+        let line = self.topics.get_mut(topic).expect("just begun");
+        // Who published has perhaps not heard yet what was said since.
+        if settings.version >= line.said {
+            (line.keeping, line.said) = (line.keeping.after(settings.keeping), settings.version);
+        }
         line.idle = settings.idle;
         line.used = Instant::now();
         line.last_time_us = line.last_time_us.max(now_us);
@@ -283,6 +411,20 @@ impl State {
             line.keep(batch.clone());
         }
         Ok((batch, repeated, born))
+    }
+
+    /// Whether it did not exist before.
+    fn begin(&mut self, topic: &Topic, settings: &TopicSettings) -> bool {
+        let born = !self.topics.contains_key(topic);
+        if born {
+            self.begin_at(topic, settings, self.clock.now_us().max(self.last_epoch + 1));
+        }
+        born
+    }
+
+    fn begin_at(&mut self, topic: &Topic, settings: &TopicSettings, epoch: u64) {
+        self.last_epoch = epoch;
+        self.topics.insert(topic.clone(), Line::new(epoch, settings));
     }
 
     fn is_attached(&self, topic: &Topic) -> bool {
@@ -315,7 +457,7 @@ impl State {
 }
 
 impl Line {
-    fn new(epoch: u64, keeping: Keeping) -> Line {
+    fn new(epoch: u64, settings: &TopicSettings) -> Line {
         Line {
             epoch,
             last: 0,
@@ -323,8 +465,9 @@ impl Line {
             kept: VecDeque::new(),
             kept_events: 0,
             kept_bytes: 0,
-            keeping,
-            idle: Duration::ZERO,
+            keeping: settings.keeping,
+            said: settings.version,
+            idle: settings.idle,
             used: Instant::now(),
             lately: Lately::default(),
         }

@@ -26,6 +26,8 @@
 //! first one was stored. This goes before [`Append::expected_last`], so that a publish that is sent
 //! again is answered as it was the first time.
 //!
+//! **What operators say of topics**, and do with them, is [`topics::Topics`].
+//!
 //! **Errors**: [`BackendError::OutcomeUnknown`] says that the events may exist; after any other
 //! error of `append` they do not and never will.
 
@@ -33,6 +35,7 @@ pub mod feed;
 pub mod memory;
 pub mod redis;
 pub mod replay;
+pub mod topics;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -40,6 +43,7 @@ pub use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::feed::Feed;
+use self::topics::Topics;
 use crate::{
     event::Event,
     position::{Gap, Position, Start},
@@ -90,6 +94,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// From now on the feed tells of topics that begin to exist ([`News::Appeared`]). Returns
     /// those that exist already; one may be told by both.
     async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError>;
+
+    /// What operators say of topics, and do with them.
+    fn topics(&self) -> &dyn Topics;
 
     /// Stops what the backend runs. What is being stored is still answered.
     async fn close(&self);
@@ -176,6 +183,8 @@ pub struct TopicSettings {
     pub default_type: Option<String>,
     /// How long an event that has a key is known, so that it is not stored again; zero: not at all.
     pub dedupe_window: Duration,
+    /// Of what an operator said over the API ([`topics::Configured::version_of`]).
+    pub version: u64,
 }
 
 /// What is kept of a topic's events, and what for.
@@ -317,6 +326,14 @@ impl Appended {
                 (position, false)
             }
         })
+    }
+}
+
+impl BackendError {
+    /// A broker that has not heard begins no topic.
+    fn not_heard(topic: &Topic) -> BackendError {
+        let cause = format!("what {topic} is kept as was changed a moment ago: try again");
+        BackendError::Unavailable { cause }
     }
 }
 
@@ -474,6 +491,7 @@ impl Default for TopicSettings {
             bridge: Bridge { mode: BridgeMode::Listen, channel: None },
             default_type: None,
             dedupe_window: Duration::ZERO,
+            version: 0,
         }
     }
 }

@@ -136,7 +136,13 @@ impl Replay {
                 return false;
             }
             Bound::Present { heard } if heard == Some(entry.epoch()) && self.follows(entry) => {
-                self.at = Position::new(entry.epoch(), 0);
+                let begins = Position::new(entry.epoch(), 0);
+                if !self.at.is_beginning() {
+                    // Nothing was missed; and yet what was before is there no more.
+                    let gap = Gap::between(self.at, begins, GapReason::EpochChanged);
+                    told.push(Told::Gap(Gap { missed: Some(0), ..gap }));
+                }
+                self.at = begins;
                 return true;
             }
             Bound::Place(_) | Bound::Present { .. } => (),
@@ -332,7 +338,7 @@ mod tests {
         assert_eq!(run((0, 0), heard(5), entries()).0, "5-1..1");
         assert_eq!(run((0, 0), heard(4), entries()).0, "gap 0-0>5-0 ?, 5-1..1");
         // The topic was deleted after 3-2 and begun again, all of it heard.
-        assert_eq!(run((3, 2), heard(5), entries()).0, "5-1..1");
+        assert_eq!(run((3, 2), heard(5), entries()).0, "gap 3-2>5-0 0, 5-1..1");
         // Redis went back in time, and a broker opened a new life.
         let reopened = Entry::Fence { epoch: 5, created: false };
         let page = page((5, 1), vec![reopened, batch(5, 1, 1)]);

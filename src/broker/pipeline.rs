@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{Publish, PublishError, Published, Shared, admit_all};
 use crate::{
-    backend::{Append, Appended, BackendError, TopicSettings},
+    backend::{Append, Appended, BackendError, TopicSettings, topics::Configured},
     event::{Event, Violation},
     limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, PIPELINE_BYTES_MAX, PIPELINE_REQUESTS_MAX},
     position::Position,
@@ -68,6 +68,8 @@ pub struct Pipeline {
     admitted: Vec<Event>,
     /// The topic of the last request, as most of them are of the same one.
     last: Option<(Topic, Arc<TopicSettings>)>,
+    /// When its settings may be others than they were.
+    changes: Option<watch::Receiver<Option<Arc<Configured>>>>,
 
     /// Groups are numbered as they begin, and go to the backend in this order: first those in
     /// `stored`, whose first one is number `answered`, then those in `storing`, then `gathered`.
@@ -127,8 +129,10 @@ impl Pipeline {
         let permit = shared.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| PipelineError::TooManyStreams { limit })?;
         let ending = ending(shared.drain.subscribe(), shared.options.max_stream_age).boxed();
+        let changes = shared.catalog.changes();
         Ok(Pipeline {
             shared,
+            changes,
             source: source.to_owned(),
             _permit: permit,
             ending,
@@ -162,13 +166,9 @@ impl Pipeline {
     /// Takes a request. Refused or not, it is answered in its turn.
     pub fn push(&mut self, tag: u64, request: Publish) {
         let topic = request.topic.clone();
-        let settings = match &self.last {
-            Some((last, settings)) if *last == topic => settings.clone(),
-            _ => {
-                let settings = self.shared.catalog.settings(&topic);
-                self.last = Some((topic.clone(), settings.clone()));
-                settings
-            }
+        let settings = match self.settings(&topic) {
+            Ok(settings) => settings,
+            Err(error) => return self.refuse(tag, error.into()),
         };
         let Publish { validate_only, expected_last, .. } = request;
         let published = match admit_all(request, &settings, &self.source, &mut self.admitted) {
@@ -185,6 +185,22 @@ impl Pipeline {
             State::Grouped { topic, published, group, offset }
         };
         self.ask(Asked { tag, bytes: REQUEST_BYTES + events_bytes + receipts_bytes, state });
+    }
+
+    fn settings(&mut self, topic: &Topic) -> Result<Arc<TopicSettings>, BackendError> {
+        // An error means that the backend is gone, and with it all changes.
+        if let Some(changes) = self.changes.as_mut().filter(|c| c.has_changed().unwrap_or(false)) {
+            changes.mark_unchanged();
+            self.last = None;
+        }
+        match &self.last {
+            Some((last, settings)) if last == topic => Ok(settings.clone()),
+            _ => {
+                let settings = self.shared.catalog.settings(topic)?;
+                self.last = Some((topic.clone(), settings.clone()));
+                Ok(settings)
+            }
+        }
     }
 
     /// Takes a request that cannot be one; it is answered in its turn.

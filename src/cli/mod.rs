@@ -9,6 +9,7 @@ mod event;
 mod healthcheck;
 mod pub_;
 mod sub;
+mod topic;
 
 use std::{ffi::OsString, io, process::ExitCode, time::Duration};
 
@@ -45,6 +46,9 @@ enum Command {
     Pub(pub_::Pub),
     /// Print events as JSON lines, for ever or up to a count.
     Sub(sub::Sub),
+    /// List, show, create, change and delete topics.
+    #[command(subcommand)]
+    Topic(topic::Command),
     /// Measure publishing, subscribing, or both, against a server.
     Bench(bench::Bench),
     /// Ask a server whether it is serving; for containers and scripts.
@@ -88,7 +92,8 @@ pub(crate) enum Exit {
 struct WrongUsage(String);
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const COMMANDS: [&str; 7] = ["serve", "pub", "sub", "bench", "healthcheck", "completions", "help"];
+const COMMANDS: [&str; 8] =
+    ["serve", "pub", "sub", "topic", "bench", "healthcheck", "completions", "help"];
 
 /// Runs what the process was called with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -112,6 +117,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Pub(command) => block_on(command.run()),
         Command::Sub(command) => block_on(command.run()),
+        Command::Topic(command) => block_on(command.run()),
         Command::Bench(command) => command.run(),
         Command::Healthcheck(command) => block_on(command.run()),
     };

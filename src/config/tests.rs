@@ -98,7 +98,7 @@ fn what_is_wrong_in_the_file_is_said_with_its_place() {
         ("[[topics]]\npattern = 'a'\nmode = 'kept'", "3:8", "`durable`"),
         ("[[topics]]\npattern = 'a'\nmax_age = '7d'", "3:11", "mode = \"durable\""),
         ("[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_age = '1ms'", "4:11", "at least 1s"),
-        ("[[topics]]\npattern = 'a'\ndedupe_window = '25h'", "3:17", "at most 24h"),
+        ("[[topics]]\npattern = 'a'\ndedupe_window = '25h'", "3:17", "at most 86400s"),
         (
             "[[topics]]\npattern = 'a'\nmode = 'durable'\nmax_events = 9000000000000000",
             "4:14",

@@ -1,12 +1,17 @@
-//! What this broker is, and, for everything of the API that is not built, an answer that says so.
+//! Topics as resources, what this broker is, and, for everything of the API that is not built, an answer that says so.
 
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     server::{admin_server, schemas_server, workers_server},
     status,
+    topics::{answer, built, masked, name, page_size, page_token, shown, version, wanted},
 };
-use crate::{broker::Broker, proto};
+use crate::{
+    broker::{Broker, TopicError, TopicPage},
+    catalog::Change,
+    proto,
+};
 
 #[derive(Debug)]
 pub(super) struct AdminService {
@@ -19,7 +24,7 @@ pub(super) struct WorkersService;
 #[derive(Debug)]
 pub(super) struct SchemasService;
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
 
 #[async_trait]
 impl admin_server::Admin for AdminService {
@@ -40,30 +45,80 @@ impl admin_server::Admin for AdminService {
         }))
     }
 
-    async fn create_topic(&self, _: Request<proto::CreateTopicRequest>) -> Answer<proto::Topic> {
-        Err(status::feature_off("Admin.CreateTopic"))
+    async fn create_topic(
+        &self,
+        request: Request<proto::CreateTopicRequest>,
+    ) -> Answer<proto::Topic> {
+        let asked = request.into_inner().topic.unwrap_or_default();
+        let created = async {
+            let topic = name(&asked.name)?;
+            built("Admin.CreateTopic", &asked)?;
+            let wanted = wanted(&topic, asked)?;
+            self.broker.create_topic(&topic, wanted).await
+        };
+        answer(created.await.map(shown), "topic.name")
     }
 
-    async fn get_topic(&self, _: Request<proto::GetTopicRequest>) -> Answer<proto::Topic> {
-        Err(status::feature_off("Admin.GetTopic"))
+    async fn get_topic(&self, request: Request<proto::GetTopicRequest>) -> Answer<proto::Topic> {
+        let asked = request.into_inner();
+        let found = async { self.broker.get_topic(&name(&asked.name)?).await };
+        answer(found.await.map(shown), "name")
     }
 
     async fn list_topics(
         &self,
-        _: Request<proto::ListTopicsRequest>,
+        request: Request<proto::ListTopicsRequest>,
     ) -> Answer<proto::ListTopicsResponse> {
-        Err(status::feature_off("Admin.ListTopics"))
+        let asked = request.into_inner();
+        let listed = async {
+            let pattern = match asked.pattern.as_str() {
+                "" => None,
+                pattern => {
+                    let parsed = pattern.parse().map_err(|cause| TopicError::Pattern { cause });
+                    Some(parsed?)
+                }
+            };
+            let count = page_size(asked.page_size)?;
+            let after = page_token::read(&asked.page_token, &asked.pattern)?;
+            self.broker.list_topics(pattern.as_ref(), after.as_deref(), count).await
+        };
+        let listed = listed.await.map(|TopicPage { topics, after }| proto::ListTopicsResponse {
+            topics: topics.into_iter().map(shown).collect(),
+            next_page_token: after
+                .map(|after| page_token::of(&after, &asked.pattern))
+                .unwrap_or_default(),
+        });
+        answer(listed, "pattern")
     }
 
-    async fn update_topic(&self, _: Request<proto::UpdateTopicRequest>) -> Answer<proto::Topic> {
-        Err(status::feature_off("Admin.UpdateTopic"))
+    async fn update_topic(
+        &self,
+        request: Request<proto::UpdateTopicRequest>,
+    ) -> Answer<proto::Topic> {
+        let proto::UpdateTopicRequest { topic, update_mask } = request.into_inner();
+        let asked = topic.unwrap_or_default();
+        let updated = async {
+            let topic = name(&asked.name)?;
+            built("Admin.UpdateTopic", &asked)?;
+            let version = version(&asked.etag, "topic.etag")?;
+            let masked = update_mask.map(|mask| masked(&mask.paths)).transpose()?;
+            let wanted = wanted(&topic, asked)?;
+            let fields = masked.unwrap_or_else(|| wanted.fields());
+            self.broker.update_topic(&topic, version, Change { fields, wanted }).await
+        };
+        answer(updated.await.map(shown), "topic.name")
     }
 
     async fn delete_topic(
         &self,
-        _: Request<proto::DeleteTopicRequest>,
+        request: Request<proto::DeleteTopicRequest>,
     ) -> Answer<proto::DeleteTopicResponse> {
-        Err(status::feature_off("Admin.DeleteTopic"))
+        let asked = request.into_inner();
+        let deleted = async {
+            let version = version(&asked.etag, "etag")?;
+            self.broker.delete_topic(&name(&asked.name)?, version).await
+        };
+        answer(deleted.await.map(|()| proto::DeleteTopicResponse {}), "name")
     }
 
     async fn get_group(&self, _: Request<proto::GetGroupRequest>) -> Answer<proto::Group> {

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use prost::Message;
+use prost_types::FieldMask;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -19,8 +20,10 @@ use tonic_types::StatusExt;
 use crate::{
     limits::GRPC_MESSAGE_BYTES_MAX,
     proto::{
-        PublishRequest, PublishResponse, PublishStreamRequest, PublishStreamResponse,
-        SubscribeRequest, SubscribeResponse, publish_stream_response::Failure,
+        CreateTopicRequest, DeleteTopicRequest, GetTopicRequest, ListTopicsRequest,
+        ListTopicsResponse, PublishRequest, PublishResponse, PublishStreamRequest,
+        PublishStreamResponse, SubscribeRequest, SubscribeResponse, Topic, UpdateTopicRequest,
+        publish_stream_response::Failure,
     },
 };
 
@@ -42,6 +45,7 @@ pub use generated::{admin_client::AdminClient, broker_client::BrokerClient};
 pub struct Client {
     channel: Channel,
     broker: BrokerClient<Channel>,
+    admin: AdminClient<Channel>,
     health: HealthClient<Channel>,
 }
 
@@ -98,6 +102,8 @@ impl Client {
             broker: BrokerClient::new(channel.clone())
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+            admin: AdminClient::new(channel.clone())
+                .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
             health: HealthClient::new(channel.clone()),
             channel,
         })
@@ -133,6 +139,39 @@ impl Client {
     ) -> Result<PublishAnswers, CallError> {
         let requests = ReceiverStream::new(requests);
         Ok(PublishAnswers(self.broker.publish_stream(requests).await?.into_inner()))
+    }
+
+    pub async fn create_topic(&mut self, topic: Topic) -> Result<Topic, CallError> {
+        let request = CreateTopicRequest { topic: Some(topic) };
+        Ok(self.admin.create_topic(request).await?.into_inner())
+    }
+
+    pub async fn get_topic(&mut self, name: &str) -> Result<Topic, CallError> {
+        let request = GetTopicRequest { name: name.to_owned() };
+        Ok(self.admin.get_topic(request).await?.into_inner())
+    }
+
+    pub async fn list_topics(
+        &mut self,
+        request: ListTopicsRequest,
+    ) -> Result<ListTopicsResponse, CallError> {
+        Ok(self.admin.list_topics(request).await?.into_inner())
+    }
+
+    /// `paths`: which fields of it are meant.
+    pub async fn update_topic(
+        &mut self,
+        topic: Topic,
+        paths: Vec<String>,
+    ) -> Result<Topic, CallError> {
+        let update_mask = Some(FieldMask { paths });
+        let request = UpdateTopicRequest { topic: Some(topic), update_mask };
+        Ok(self.admin.update_topic(request).await?.into_inner())
+    }
+
+    pub async fn delete_topic(&mut self, request: DeleteTopicRequest) -> Result<(), CallError> {
+        self.admin.delete_topic(request).await?;
+        Ok(())
     }
 
     /// Of one service, or of the whole server where the name is empty.

@@ -14,6 +14,7 @@ pub mod requests;
 pub mod status;
 mod subscribe;
 mod threads;
+mod topics;
 pub mod web;
 
 use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};

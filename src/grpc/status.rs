@@ -8,7 +8,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     backend::BackendError,
-    broker::{PipelineError, PublishError},
+    broker::{PipelineError, PublishError, TopicError},
+    catalog::Field,
     proto::publish_stream_response::Failure,
     subscription::SubscribeError,
     topic::InvalidTopic,
@@ -50,6 +51,12 @@ reasons! {
     PositionInvalid = "POSITION_INVALID", InvalidArgument;
     RequestInvalid = "REQUEST_INVALID", InvalidArgument;
     MessageInvalid = "MESSAGE_INVALID", InvalidArgument;
+    TopicNotFound = "TOPIC_NOT_FOUND", NotFound;
+    TopicExists = "TOPIC_EXISTS", AlreadyExists;
+    TopicInConfigFile = "TOPIC_IN_CONFIG_FILE", FailedPrecondition;
+    TopicIsDurable = "TOPIC_IS_DURABLE", FailedPrecondition;
+    ChannelTaken = "CHANNEL_TAKEN", FailedPrecondition;
+    EtagMismatch = "ETAG_MISMATCH", Aborted;
     PositionLost = "POSITION_LOST", OutOfRange;
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
     TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted;
@@ -152,6 +159,62 @@ pub fn pipeline(error: PipelineError) -> Status {
         PipelineError::TooManyStreams { limit } => too_many_streams(told, limit),
         PipelineError::Draining => told.retry(Duration::ZERO).status(Reason::BrokerDraining),
         PipelineError::MaxAge => told.retry(Duration::ZERO).status(Reason::StreamMaxAge),
+    }
+}
+
+/// `field`: what names the topic in the request.
+pub fn topic(error: TopicError, field: &'static str) -> Status {
+    let told = Told::new(&error);
+    match error {
+        TopicError::Name(InvalidTopic { name, why }) => {
+            told.with("topic", name).violation(field, why).status(Reason::TopicNameInvalid)
+        }
+        TopicError::Pattern { cause: InvalidTopic { name, why } } => {
+            told.with("pattern", name).violation("pattern", why).status(Reason::PatternInvalid)
+        }
+        TopicError::Invalid { violations } => violations
+            .into_iter()
+            .take(VIOLATIONS_MAX)
+            .fold(told, |told, (field, why)| told.violation(field, why))
+            .status(Reason::RequestInvalid),
+        TopicError::FeatureOff { call, field } => told
+            .with("feature", format!("{call}.{field}"))
+            .violation(field, "is not built yet")
+            .status(Reason::FeatureOff),
+        TopicError::NotFound { topic } => told
+            .with("topic", &topic)
+            .resource("topic", topic.as_str())
+            .status(Reason::TopicNotFound),
+        TopicError::Exists { topic } => {
+            told.with("topic", &topic).resource("topic", topic.as_str()).status(Reason::TopicExists)
+        }
+        TopicError::EtagMismatch { topic, expected, actual } => told
+            .with("topic", &topic)
+            .with("expected", expected)
+            .with("actual", actual)
+            .status(Reason::EtagMismatch),
+        TopicError::InConfigFile { topic, field, rule } => {
+            let field = field.map_or("name", Field::path);
+            told.with("topic", &topic)
+                .with("field", field)
+                .with("rule", &rule)
+                .violated("CONFIG_FILE", topic.as_str())
+                .status(Reason::TopicInConfigFile)
+        }
+        TopicError::Durable { topic } => told
+            .with("topic", &topic)
+            .violated("TOPIC_MODE", topic.as_str())
+            .status(Reason::TopicIsDurable),
+        TopicError::ChannelTaken { topic, channel, owner } => told
+            .with("topic", &topic)
+            .with("channel", channel)
+            .with("owner", &owner)
+            .violated("CHANNEL", topic.as_str())
+            .status(Reason::ChannelTaken),
+        TopicError::TooMany { limit } => {
+            told.with("limit", limit).quota("configured topics").status(Reason::QuotaExceeded)
+        }
+        TopicError::Backend(error) => backend(error),
     }
 }
 
@@ -346,6 +409,12 @@ impl Told {
     /// What an operator has to mend first.
     fn precondition(mut self, description: &str) -> Told {
         self.details.add_precondition_failure_violation("BACKEND", "redis", description);
+        self
+    }
+
+    /// What has to be otherwise first, as the message says.
+    fn violated(mut self, kind: &str, subject: &str) -> Told {
+        self.details.add_precondition_failure_violation(kind, subject, self.message.clone());
         self
     }
 

@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 pub use self::doorbell::{Doorbell, Ringer, Rung};
 use self::{
@@ -34,7 +34,7 @@ use self::{
     log::{Chain, Found, Log},
 };
 use crate::{
-    backend::{Attachment, Backend, BackendError, Batch, Feed, News},
+    backend::{Attachment, Backend, BackendError, Batch, Feed, News, TopicSettings},
     catalog::Catalog,
     item::{Events, Item, Items},
     lens::Lenses,
@@ -47,7 +47,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
-    _pump: Arc<AbortOnDropHandle<()>>,
+    _tasks: Arc<[AbortOnDropHandle<()>; 2]>,
 }
 
 #[derive(Debug)]
@@ -88,6 +88,8 @@ struct Slot {
     log: Mutex<Log>,
     attach: watch::Sender<Attach>,
     attachment: Mutex<Option<Attachment>>,
+    /// By which it is attached.
+    settings: Mutex<Option<Arc<TopicSettings>>>,
     /// Changed only with [`Shared::topics`] locked.
     members: AtomicU64,
 }
@@ -157,7 +159,9 @@ impl Hub {
             settle,
         });
         let pump = AbortOnDropHandle::new(tokio::spawn(pump(shared.clone(), feed, settling)));
-        Hub { shared, _pump: Arc::new(pump) }
+        let following = shared.clone().follow_settings();
+        let following = AbortOnDropHandle::new(tokio::spawn(following));
+        Hub { shared, _tasks: Arc::new([pump, following]) }
     }
 
     pub fn backend(&self) -> &Arc<dyn Backend> {
@@ -189,6 +193,12 @@ impl Hub {
     /// Everything before this time has been given to the logs and the doorbells; 0 if unknown.
     pub fn clock_us(&self) -> u64 {
         self.shared.clock_us.load(Ordering::Acquire)
+    }
+
+    /// How many follow the topic here.
+    pub fn members(&self, topic: &Topic) -> u64 {
+        let topics = self.shared.topics.lock();
+        topics.slots.get(topic).map_or(0, |slot| slot.members.load(Ordering::Relaxed))
     }
 
     /// How often the backend broke its promise that each news begins where the last one ended.
@@ -232,6 +242,7 @@ impl Hub {
             log: Mutex::default(),
             attach: watch::Sender::default(),
             attachment: Mutex::default(),
+            settings: Mutex::default(),
             members: AtomicU64::new(1),
         });
         topics.slots.insert(topic.clone(), slot.clone());
@@ -269,11 +280,20 @@ impl Hub {
 
 /// Attaches in a task of its own, so that whoever asked first may give up without the others.
 async fn attach(shared: Arc<Shared>, slot: Arc<Slot>) {
-    let settings = shared.catalog.settings(&slot.topic);
-    match shared.backend.attach(&slot.topic, &settings).await {
+    let attached = match shared.catalog.settings(&slot.topic) {
+        Ok(settings) => {
+            let attached = shared.backend.attach(&slot.topic, &settings).await;
+            *slot.settings.lock() = Some(settings);
+            attached
+        }
+        Err(error) => Err(error),
+    };
+    match attached {
         Ok(attachment) => {
             *slot.attachment.lock() = Some(attachment);
             slot.attach.send_modify(|attach| attach.confirmed = true);
+            // They may have changed meanwhile.
+            shared.meet(&slot).await;
         }
         Err(error) => {
             debug!(topic = %slot.topic, %error, "not attached");
@@ -360,6 +380,34 @@ fn together(first: News, feed: &mut Feed) -> Vec<News> {
 }
 
 impl Shared {
+    /// Topics that are attached are met by raw clients as their settings say, also when those
+    /// change.
+    async fn follow_settings(self: Arc<Shared>) {
+        let Some(mut changes) = self.catalog.changes() else { return };
+        // An error means that the backend is gone.
+        while changes.changed().await.is_ok() {
+            let slots: Vec<_> = self.topics.lock().slots.values().cloned().collect();
+            for slot in slots {
+                self.meet(&slot).await;
+            }
+        }
+    }
+
+    async fn meet(&self, slot: &Slot) {
+        let Ok(now) = self.catalog.settings(&slot.topic) else { return };
+        let is_met_otherwise = |before: &Arc<TopicSettings>| {
+            before.bridge != now.bridge || before.default_type != now.default_type
+        };
+        // None: it is being attached, and looks for itself then.
+        if !slot.settings.lock().as_ref().is_some_and(is_met_otherwise) {
+            return;
+        }
+        match self.backend.topics().meet(&slot.topic, &now).await {
+            Ok(()) => *slot.settings.lock() = Some(now),
+            Err(error) => warn!(topic = %slot.topic, %error, "raw clients meet it as before"),
+        }
+    }
+
     fn tell(&self, news: Vec<News>) {
         let mut news = news.into_iter().peekable();
         while let Some(first) = news.next() {

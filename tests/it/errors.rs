@@ -8,7 +8,8 @@ use std::{
 use prost::Message;
 use tidings::{
     backend::BackendError,
-    broker::{PipelineError, PublishError},
+    broker::{PipelineError, PublishError, TopicError},
+    catalog::Field,
     event::Violation,
     grpc::status::{self, Reason},
     position::{Gap, GapReason, Position},
@@ -103,6 +104,23 @@ fn statuses() -> Vec<Status> {
         SubscribeError::Draining,
         SubscribeError::StreamMaxAge,
     ];
+    let payments: Topic = "payments".parse().expect("a topic");
+    let of = || payments.clone();
+    let topics = [
+        TopicError::Name(invalid()),
+        TopicError::Pattern { cause: invalid() },
+        TopicError::Invalid { violations: vec![(field(), description())] },
+        TopicError::FeatureOff { call: "Admin.CreateTopic", field: "topic.schema" },
+        TopicError::NotFound { topic: of() },
+        TopicError::Exists { topic: of() },
+        TopicError::EtagMismatch { topic: of(), expected: 1, actual: 2 },
+        TopicError::InConfigFile { topic: of(), field: Some(Field::Mode), rule: of().into() },
+        TopicError::InConfigFile { topic: of(), field: None, rule: of().into() },
+        TopicError::Durable { topic: of() },
+        TopicError::ChannelTaken { topic: of(), channel: field(), owner: of() },
+        TopicError::TooMany { limit: 1 },
+        TopicError::Backend(BackendError::Unavailable { cause: cause() }),
+    ];
     let pipeline = [
         PipelineError::TooManyStreams { limit: 1 },
         PipelineError::Draining,
@@ -112,11 +130,12 @@ fn statuses() -> Vec<Status> {
         status::unreadable(&unreadable),
         status::crowded(1),
         status::unfinished(Duration::from_secs(1)),
-        status::feature_off("Admin.ListTopics"),
+        status::feature_off("Admin.ListGroups"),
         status::stream_deadline(),
         status::bug(),
     ];
-    let publish = publish.into_iter().map(status::publish);
+    let topics = topics.into_iter().map(|error| status::topic(error, "name"));
+    let publish = publish.into_iter().map(status::publish).chain(topics);
     let publish = publish.chain(pipeline.into_iter().map(status::pipeline));
     publish.chain(subscribe.into_iter().map(status::subscribe)).chain(others).collect()
 }

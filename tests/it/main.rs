@@ -52,6 +52,7 @@ mod sentinel;
 mod serving;
 mod story;
 mod support;
+mod topics;
 mod trials;
 mod web;
 mod web_page;

@@ -373,3 +373,44 @@ async fn no_password_is_said_while_it_runs() {
     assert!(!output.contains("canary"), "{output}");
     assert!(served.broker.panics().is_empty(), "{output}");
 }
+
+#[tokio::test]
+async fn topics_are_managed_from_the_command_line() {
+    let served = Served::start(&[]).await;
+    let create = ["topic", "create", "orders", "--durable", "--max-bytes", "64MiB"];
+    let more = ["--label", "team=shop", "--label", "tier=1", "--default-type", "shop.v1.Order"];
+    let created = parsed(&served.run(&[&create[..], &more].concat(), "").await.ok()[0]);
+    assert_eq!((&created["mode"], &created["max_bytes"]), (&json!("durable"), &json!(64 << 20)));
+    assert_eq!(created["labels"], json!({"team": "shop", "tier": "1"}));
+    assert_eq!(created["max_age"], Value::Null, "a limit that is given is all there are");
+    let again = served.run(&["topic", "create", "orders"], "").await;
+    assert_eq!(again.code, Some(1));
+    assert!(again.err.contains("ALREADY_EXISTS/TOPIC_EXISTS"), "{}", again.err);
+
+    served.publish("orders", 1..=3).await;
+    served.publish("logs", 1..=1).await;
+    let update = ["topic", "update", "orders", "--max-age", "7d", "--label", "tier="];
+    let updated = parsed(&served.run(&update, "").await.ok()[0]);
+    assert_eq!((&updated["max_age"], &updated["max_bytes"]), (&json!("168h"), &json!(64 << 20)));
+    assert_eq!(updated["labels"], json!({"team": "shop"}));
+    assert_eq!(updated["last"]["sequence"], 3);
+    let listed = served.run(&["topic", "ls"], "").await.ok();
+    let names: Vec<_> = listed.iter().map(|line| parsed(line)["topic"].clone()).collect();
+    assert_eq!(names, ["logs", "orders"]);
+    assert_eq!(parsed(&listed[0])["auto_created"], true);
+
+    let etag = created["etag"].as_str().unwrap();
+    let stale = served.run(&["topic", "rm", "orders", "--etag", etag], "").await;
+    assert!(stale.err.contains("ABORTED/ETAG_MISMATCH"), "{}", stale.err);
+    assert_eq!(served.run(&["topic", "rm", "orders"], "").await.ok(), [""; 0]);
+    let gone = served.run(&["topic", "show", "orders"], "").await;
+    assert!(gone.err.contains("NOT_FOUND/TOPIC_NOT_FOUND"), "{}", gone.err);
+    for (wrong, code) in [
+        (&["topic", "update", "logs"][..], 64),
+        (&["topic", "create", "a", "--etag", "1"], 64),
+        (&["topic", "create", "a.*"], 64),
+        (&["topic", "update", "logs", "--max-age", "1h"], 1),
+    ] {
+        assert_eq!(served.run(wrong, "").await.code, Some(code), "{wrong:?}");
+    }
+}

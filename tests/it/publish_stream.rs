@@ -12,7 +12,7 @@ use prost::Message as _;
 use tidings::{
     backend::{
         Append, Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings,
-        async_trait, memory::Memory,
+        async_trait, memory::Memory, topics::Topics,
     },
     broker::{Broker, BrokerOptions, Publish},
     catalog::Catalog,
@@ -161,6 +161,10 @@ impl Backend for Gated {
 
     async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError> {
         self.inner.watch_topics().await
+    }
+
+    fn topics(&self) -> &dyn Topics {
+        self.inner.topics()
     }
 
     async fn close(&self) {

@@ -70,8 +70,17 @@ async fn errors_have_a_reason_and_name_the_field() {
 }
 
 /// Of everything that the API has.
-const BUILT: [&str; 4] =
-    ["Admin.GetServerInfo", "Broker.Publish", "Broker.PublishStream", "Broker.Subscribe"];
+const BUILT: [&str; 9] = [
+    "Admin.CreateTopic",
+    "Admin.DeleteTopic",
+    "Admin.GetServerInfo",
+    "Admin.GetTopic",
+    "Admin.ListTopics",
+    "Admin.UpdateTopic",
+    "Broker.Publish",
+    "Broker.PublishStream",
+    "Broker.Subscribe",
+];
 
 /// What a status says is off.
 fn feature_off(status: &Status) -> String {

@@ -11,6 +11,8 @@
 //! | `td:_tidings.topics` | sorted set | topics by the second in which they will be forgotten; durable ones by `+inf` |
 //! | `td:_tidings.trimmer` | string | the broker that trims durable topics; ends by itself |
 //! | `td:_tidings.topics:c` | channel | `<deployment> <topic> <epoch> <why>` when a life of a topic begins |
+//! | `td:_tidings.settings` | hash | what operators said over the API: of each topic `<version> <encoded tidings.v1.Topic>`, and `:version`, which rises with each change |
+//! | `td:_tidings.settings:c` | channel | the new version, when it changes |
 //! | `td:_tidings.probe.<broker>:c` | channel | each broker's word to itself |
 //!
 //! The topic is the hash tag, so all keys of a topic are in one slot of a cluster.
@@ -23,6 +25,8 @@ pub(super) const MAGIC: [u8; 4] = [0xF5, b'T', b'D', 1];
 pub(super) const DEPLOYMENT: &str = "td:_tidings.deployment";
 pub(super) const INDEX: &str = "td:_tidings.topics";
 pub(super) const TRIMMER: &str = "td:_tidings.trimmer";
+pub(super) const SETTINGS: &str = "td:_tidings.settings";
+pub(super) const SETTINGS_CHANNEL: &str = "td:_tidings.settings:c";
 pub(super) const INDEX_CHANNEL: &str = "td:_tidings.topics:c";
 
 /// What Redis calls the kind of value that we keep under a key of ours.

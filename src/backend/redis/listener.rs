@@ -6,6 +6,8 @@
 //! [`crate::backend`]): what is above the last thing told is told, what is below is overlap with a
 //! history read, a hole is read from the stream, and what cannot be read is told as lost.
 
+mod meet;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Weak},
@@ -30,6 +32,7 @@ use super::{
     reach::Reach,
     session::{Backoff, Known, Session, command},
     sync::{Sync, Why},
+    topics::read_index,
 };
 use crate::{
     backend::{
@@ -69,6 +72,12 @@ pub(super) enum Request {
     Attach(Attach),
     Check {
         topic: Topic,
+        answer: oneshot::Sender<Result<(), BackendError>>,
+    },
+    /// Raw clients meet the topic otherwise, where it is followed.
+    Meet {
+        topic: Topic,
+        settings: Arc<TopicSettings>,
         answer: oneshot::Sender<Result<(), BackendError>>,
     },
     WatchTopics {
@@ -209,7 +218,9 @@ impl Listener {
         // Whoever asked may be gone: then nobody needs the answer.
         match request {
             Request::Attach(attach) => drop(attach.answer.send(Err(error))),
-            Request::Check { answer, .. } => drop(answer.send(Err(error))),
+            Request::Check { answer, .. } | Request::Meet { answer, .. } => {
+                drop(answer.send(Err(error)));
+            }
             Request::WatchTopics { answer } => drop(answer.send(Err(error))),
             Request::RolledBack { .. } => (),
         }
@@ -342,8 +353,8 @@ impl Listener {
     async fn subscribe_all(&mut self, link: &Link) -> Result<(), Lost> {
         // A topic's channels go into one command: between two, an echo could come without its
         // batch.
-        let mut channels: Vec<String> =
-            vec![keys::INDEX_CHANNEL.into(), keys::probe_channel(&self.session.broker_id)];
+        let probe = keys::probe_channel(&self.session.broker_id);
+        let mut channels = vec![keys::INDEX_CHANNEL.into(), keys::SETTINGS_CHANNEL.into(), probe];
         for (topic, followed) in &self.topics {
             channels.extend(self.channels_of(topic, &followed.settings));
         }
@@ -411,6 +422,8 @@ impl Listener {
         }
         if channel == keys::INDEX_CHANNEL {
             self.announced(&push.payload).await;
+        } else if channel == keys::SETTINGS_CHANNEL {
+            self.session.hear_of_settings(&push.payload);
         } else if inbox.is_probe(channel)
             && let Some(time_us) = parse_time(&push.payload)
             && self.session.has_probed(time_us)
@@ -533,18 +546,26 @@ impl Listener {
         inbox: &mut Inbox,
         first: Request,
     ) -> Result<(), Lost> {
-        let (mut attaching, mut watching, mut comparing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut attaching, mut meeting) = (Vec::new(), Vec::new());
+        let (mut watching, mut comparing) = (Vec::new(), Vec::new());
         let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
         for request in std::iter::once(first).chain(waiting).take(REQUESTS_TOGETHER) {
             match request {
                 Request::Attach(attach) => attaching.push(attach),
                 Request::WatchTopics { answer } => watching.push(answer),
                 Request::Check { topic, answer } => comparing.push((topic, Some(answer))),
+                Request::Meet { topic, settings, answer } => {
+                    meeting.push((topic, settings, answer))
+                }
                 Request::RolledBack { topic } => comparing.push((topic, None)),
             }
         }
         if !attaching.is_empty() {
             self.attach(link, reader, attaching).await?;
+        }
+        for (topic, settings, answer) in meeting {
+            let met = self.meet(link, &topic, settings).await?;
+            let _ = answer.send(met.map_err(BackendError::from));
         }
         if !watching.is_empty() {
             self.index.get_or_insert_default();
@@ -871,26 +892,6 @@ impl Listener {
             self.tell(News::Appeared { topic, epoch: 0 }).await;
         }
         Ok(Ok(()))
-    }
-}
-
-/// The topics that the index names. What is no topic's name was not written by us.
-async fn read_index(reader: &Link) -> Result<HashSet<Topic>, CallError> {
-    reader.forget_topics().await?;
-    // By cursor and not by rank: ranks move whenever a topic is kept from being forgotten.
-    let mut found = HashSet::new();
-    let mut cursor = "0".to_owned();
-    loop {
-        let page = command(&["ZSCAN", keys::INDEX, &cursor, "COUNT", "1000"]);
-        type Scored = (Vec<u8>, Vec<u8>);
-        let (next, names): (String, Vec<Scored>) = reader.call_on(keys::INDEX, &page).await?;
-        let topic = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<Topic>().ok();
-        let topics = names.iter().filter_map(|(name, _)| topic(name));
-        found.extend(topics.filter(|topic| !topic.is_reserved()));
-        if next == "0" {
-            return Ok(found);
-        }
-        cursor = next;
     }
 }
 

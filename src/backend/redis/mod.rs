@@ -23,6 +23,7 @@ mod scripts;
 mod sentinel;
 mod session;
 mod sync;
+mod topics;
 mod trimmer;
 mod waiters;
 
@@ -49,7 +50,7 @@ use self::{
 };
 use super::{
     Append, Appended, Attachment, Backend, BackendError, Description, Feed, Keeping, Mode, Page,
-    Repeated, TopicSettings, async_trait, feed,
+    Repeated, TopicSettings, async_trait, feed, topics::Topics,
 };
 use crate::{
     event::{Defaults, admit},
@@ -272,6 +273,10 @@ impl Backend for Redis {
         self.ask(|answer| Request::WatchTopics { answer }).await
     }
 
+    fn topics(&self) -> &dyn Topics {
+        self
+    }
+
     async fn close(&self) {
         self.session.closing.cancel();
         self.tasks.wait().await;
@@ -430,12 +435,12 @@ async fn try_scripts_of(
     link.trim(&topic).await.map_err(|error| ("trim a topic", error))?;
     let configured = link.configure(&topic, opened.version, Keeping::of(Mode::Durable)).await;
     configured.map_err(|error| ("configure a topic", error))?;
-    let [one, other] = keys::lately(&topic);
-    let (hash, stream) = (keys::hash(&topic), keys::stream(&topic));
-    let _: u64 = link
-        .call(&command(&["DEL", &hash, &stream, &one, &other]))
-        .await
-        .map_err(|error| ("delete a topic", error))?;
+    link.state(&topic).await.map_err(|error| ("look at a topic", error))?;
+    link.delete(&topic).await.map_err(|error| ("delete a topic", error))?;
+    let settings = |error| ("write settings of topics", error);
+    let probe = keys::hash(&topic);
+    link.say(&probe, 0, &topic, Some(b"probe")).await.map_err(settings)?;
+    link.delete(&topic).await.map_err(settings)?;
     let index = |error| ("write the index of topics", error);
     link.enlist(&topic, Some(Duration::ZERO)).await.map_err(index)?;
     link.forget_topics().await.map_err(index)?;

@@ -294,7 +294,7 @@ impl Publisher {
     ) -> Result<OpenTopic, BackendError> {
         let is_as_wanted = |open: &OpenTopic, configured| {
             let wanted = open.keeping.after(settings.keeping);
-            wanted == open.keeping || configured == Some(wanted)
+            wanted == open.keeping || configured == Some((settings.version, wanted))
         };
         {
             let known = known.lock();
@@ -318,6 +318,9 @@ impl Publisher {
                 let actual = Position::BEGINNING;
                 return Err(BackendError::Conflict { topic: topic.clone(), expected, actual });
             }
+            if !self.session.are_present(link, topic, settings).await? {
+                return Err(BackendError::not_heard(topic));
+            }
             // In the index first: who follows a pattern must never miss a topic that exists.
             let idle = (settings.keeping.mode == Mode::Live).then_some(settings.idle);
             link.enlist(topic, idle).await.map_err(BackendError::from)?;
@@ -327,12 +330,17 @@ impl Publisher {
             return Err(BackendError::Unavailable { cause: format!("{topic} does not open") });
         };
         let wanted = opened.keeping.after(settings.keeping);
+        let configured = Some((settings.version, wanted));
         // Said once: where brokers disagree, the one that came last prevails and nobody fights.
-        if wanted != opened.keeping && known.lock().configured.replace(wanted) != Some(wanted) {
+        if wanted != opened.keeping
+            && known.lock().configured != configured
+            && self.session.are_present(link, topic, settings).await?
+        {
+            known.lock().configured = configured;
             if wanted.mode == Mode::Durable {
-                link.enlist(topic, None).await.map_err(BackendError::from)?;
+                link.enlist(topic, None).await?;
             }
-            link.configure(topic, opened.version, wanted).await.map_err(BackendError::from)?;
+            link.configure(topic, opened.version, wanted).await?;
             opened = self.open(link, topic, settings, known, false).await?;
         }
         let open = OpenTopic {

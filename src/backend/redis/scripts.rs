@@ -12,7 +12,10 @@ use super::{
     keys,
 };
 use crate::{
-    backend::{Entry, Keeping, Mode, Page, Repeated, Retention},
+    backend::{
+        Entry, Keeping, Mode, Page, Repeated, Retention,
+        topics::{Configured, TopicState},
+    },
     event::EventKey,
     limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
     position::{Position, Start},
@@ -54,6 +57,9 @@ static READ: LazyLock<Script> = script!("whole.lua", "at.lua", "read.lua");
 static SEEK: LazyLock<Script> = script!("whole.lua", "at.lua", "seek.lua");
 static REFRESH: LazyLock<Script> = script!("refresh.lua");
 static CONFIGURE: LazyLock<Script> = script!("at.lua", "configure.lua");
+static SAY: LazyLock<Script> = script!("whole.lua", "say.lua");
+static SAY_AGAIN: LazyLock<Script> = script!("whole.lua", "say_again.lua");
+static STATE: LazyLock<Script> = script!("whole.lua", "at.lua", "state.lua");
 static ENLIST: LazyLock<Script> = script!("enlist.lua");
 static FORGET: LazyLock<Script> = script!("forget.lua");
 static TRIM: LazyLock<Script> = script!("whole.lua", "at.lua", "first.lua", "trim.lua");
@@ -434,6 +440,73 @@ fn repeated_of(told: &[u8], count: usize) -> Result<Vec<Repeated>, CallError> {
     let in_order = repeated.is_sorted_by(|a, b| a.index < b.index);
     let fits = repeated.last().is_none_or(|last| last.index < count);
     if in_order && fits { Ok(repeated) } else { Err(unexpected()) }
+}
+
+/// What operators said of topics, and what there is of one.
+impl Link {
+    /// The version with which it is said; none where what was said is not of the version `seen`.
+    pub(super) async fn say(
+        &self,
+        settings: &str,
+        seen: u64,
+        topic: &Topic,
+        value: Option<&[u8]>,
+    ) -> Result<Option<u64>, CallError> {
+        let answer: String = SAY
+            .run(self, &[settings.into()], |cmd| {
+                cmd.arg(seen).arg(topic.as_str()).arg(value.unwrap_or_default());
+                cmd.arg(keys::SETTINGS_CHANNEL);
+            })
+            .await?;
+        (!answer.is_empty()).then(|| number(&answer)).transpose()
+    }
+
+    /// All of it, in place of what Redis holds of the version `held`.
+    pub(super) async fn say_again(
+        &self,
+        held: u64,
+        known: &Configured,
+    ) -> Result<Option<u64>, CallError> {
+        let answer: String = SAY_AGAIN
+            .run(self, &[keys::SETTINGS.into()], |cmd| {
+                cmd.arg(held).arg(known.version).arg(keys::SETTINGS_CHANNEL);
+                for (topic, said) in &known.topics {
+                    let stored = [format!("{} ", said.version).as_bytes(), &said.value].concat();
+                    cmd.arg(topic.as_str()).arg(stored);
+                }
+            })
+            .await?;
+        (!answer.is_empty()).then(|| number(&answer)).transpose()
+    }
+
+    pub(super) async fn state(&self, topic: &Topic) -> Result<Option<TopicState>, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        type Kept = (String, String, String, String);
+        type Answer = (String, String, Kept, String, String, String);
+        let (epoch, last, kept, oldest, first, bytes): Answer =
+            STATE.run(self, &keys, |_| ()).await?;
+        if epoch.is_empty() {
+            return Ok(None);
+        }
+        let first = match oldest.is_empty() {
+            true => None,
+            false => Some(Position::new(number(&oldest)?, number(&first)?)),
+        };
+        Ok(Some(TopicState {
+            keeping: keeping(&kept).unwrap_or(Keeping::of(Mode::Live)),
+            first,
+            last: Position::new(number(&epoch)?, number(&last)?),
+            bytes: number(&bytes)?,
+        }))
+    }
+
+    /// All keys of a topic, in one command. False where it had none.
+    pub(super) async fn delete(&self, topic: &Topic) -> Result<bool, CallError> {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(keys::hash(topic)).arg(keys::stream(topic)).arg(&keys::lately(topic));
+        let gone: u64 = self.call(&unlink).await?;
+        Ok(gone > 0)
+    }
 }
 
 /// As Redis holds them: events, bytes, milliseconds.

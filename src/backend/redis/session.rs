@@ -30,7 +30,7 @@ use super::{
     persistence::{READ_EVERY, Watched},
 };
 use crate::{
-    backend::{BackendError, Keeping},
+    backend::{BackendError, Keeping, topics::Configured},
     limits::{BACKEND_DEADLINE, TOPIC_IDLE},
     position::Position,
     topic::Topic,
@@ -60,6 +60,8 @@ pub(super) struct Session {
     commands: watch::Sender<Option<Arc<Link>>>,
     listening: Mutex<Option<Arc<Link>>>,
     deployment: Mutex<Arc<str>>,
+    /// What operators said of topics; none until it was read.
+    pub(super) configured: watch::Sender<Option<Arc<Configured>>>,
     renamed: Mutex<Option<Renamed>>,
     /// Asks for a look at Redis before its time.
     look: Notify,
@@ -87,8 +89,8 @@ pub(super) struct Known {
     pub(super) opened: Option<OpenTopic>,
     /// The last position that a publish was answered with, over which connection.
     pub(super) acked: Option<(u64, Position)>,
-    /// How this broker said that it is kept, where it has.
-    pub(super) configured: Option<Keeping>,
+    /// How this broker said that it is kept, where it has, and by which version of its settings.
+    pub(super) configured: Option<(u64, Keeping)>,
     pub(super) used: Instant,
     /// After how long without use Redis forgets the topic.
     pub(super) idle: Duration,
@@ -129,6 +131,7 @@ impl Session {
             commands: watch::Sender::new(None),
             listening: Mutex::new(None),
             deployment: Mutex::new("".into()),
+            configured: watch::Sender::default(),
             renamed: Mutex::new(None),
             look: Notify::new(),
             looks: watch::Sender::new(0),
@@ -342,7 +345,12 @@ impl Session {
             let how = "has a field \"id\" that is none of ours";
             return Err(CallError::damaged(keys::DEPLOYMENT, how));
         }
+        if id != known.as_ref() {
+            self.forget_configured();
+        }
         *self.deployment.lock() = id.into();
+        // Before anybody can open a topic over it.
+        self.read_configured(&link).await?;
         self.persistence.look(&link).await?;
         Ok(link)
     }
@@ -368,6 +376,11 @@ impl Session {
                 () = self.look.notified() => (),
             }
         }
+    }
+
+    /// Asks Redis soon who it is and what operators said, without waiting for it.
+    pub(super) fn look_soon(&self) {
+        self.look.notify_one();
     }
 
     /// Waits until Redis has been asked who it is, or the connection is given up.
@@ -397,6 +410,18 @@ impl Session {
             self.forget("redis belongs to another deployment");
             return Ok(());
         }
+        // At once: the time goes out no later for it.
+        let (read, told) = tokio::join!(self.read_configured(link), self.tell_time(link));
+        match read {
+            // What was known stays: topics do not suffer from a key that is not ours.
+            Err(error) if error.is_of_one_topic() => self.note(&error),
+            read => drop(read?),
+        }
+        told
+    }
+
+    /// To ourselves, through our own channel.
+    async fn tell_time(&self, link: &Link) -> Result<(), CallError> {
         let (seconds, micros): (u64, u64) = link.call(&command(&["TIME"])).await?;
         let time_us = seconds * 1_000_000 + micros;
         self.probed_us.fetch_max(time_us, Ordering::Relaxed);

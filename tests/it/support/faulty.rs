@@ -8,7 +8,7 @@ use std::sync::{
 use tidings::{
     backend::{
         Append, Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings,
-        async_trait,
+        async_trait, topics::Topics,
     },
     position::{Position, Start},
     topic::Topic,
@@ -96,6 +96,10 @@ impl<B: Backend> Backend for Faulty<B> {
 
     async fn watch_topics(&self) -> Result<Vec<Topic>, BackendError> {
         self.call(self.inner.watch_topics(), unavailable()).await
+    }
+
+    fn topics(&self) -> &dyn Topics {
+        self.inner.topics()
     }
 
     async fn close(&self) {
