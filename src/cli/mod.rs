@@ -8,6 +8,7 @@ mod bench;
 mod event;
 mod healthcheck;
 mod pub_;
+mod read;
 mod sub;
 
 use std::{ffi::OsString, io, process::ExitCode, time::Duration};
@@ -45,6 +46,8 @@ enum Command {
     Pub(pub_::Pub),
     /// Print events as JSON lines, for ever or up to a count.
     Sub(sub::Sub),
+    /// Print what is kept of a topic, and end.
+    Read(read::Read),
     /// Measure publishing, subscribing, or both, against a server.
     Bench(bench::Bench),
     /// Ask a server whether it is serving; for containers and scripts.
@@ -88,7 +91,8 @@ pub(crate) enum Exit {
 struct WrongUsage(String);
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const COMMANDS: [&str; 7] = ["serve", "pub", "sub", "bench", "healthcheck", "completions", "help"];
+const COMMANDS: [&str; 8] =
+    ["serve", "pub", "sub", "read", "bench", "healthcheck", "completions", "help"];
 
 /// Runs what the process was called with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -112,6 +116,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Pub(command) => block_on(command.run()),
         Command::Sub(command) => block_on(command.run()),
+        Command::Read(command) => block_on(command.run()),
         Command::Bench(command) => command.run(),
         Command::Healthcheck(command) => block_on(command.run()),
     };
