@@ -80,6 +80,8 @@ pub const FEED_BYTES_MAX: usize = 32 << 20;
 pub const PAGE_BYTES: usize = 1 << 20;
 /// What one page of history holds, in entries.
 pub const PAGE_ENTRIES: usize = 64;
+/// The same, of entries of one event: Redis is busy for a millisecond to read so many, and others wait.
+pub const PAGE_SINGLE_ENTRIES: usize = 1000;
 
 /// Most topics and patterns named by one subscribe request.
 pub const SUBSCRIBE_TOPICS_MAX: usize = 100;

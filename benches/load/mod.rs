@@ -12,6 +12,7 @@ mod nats;
 mod payload;
 mod publish;
 mod publisher;
+mod replay;
 mod report;
 mod resp;
 mod socket;
@@ -31,6 +32,8 @@ enum Command {
     FanOut(fan_out::FanOut),
     /// Only a publisher
     Publish(publish::Publish),
+    /// What is kept of a topic, read from its begin
+    Replay(replay::Replay),
     /// Only subscribers: what they take
     Idle {
         #[command(flatten)]
@@ -76,6 +79,7 @@ pub fn main() -> anyhow::Result<()> {
     let told = match &command {
         Command::FanOut(plan) => fan_out::run(plan)?,
         Command::Publish(plan) => publish::run(plan)?,
+        Command::Replay(plan) => replay::run(plan)?,
         Command::Idle { subscribers, common } => fan_out::idle(subscribers, common)?,
     };
     println!("{told}");

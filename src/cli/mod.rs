@@ -8,6 +8,7 @@ mod bench;
 mod event;
 mod healthcheck;
 mod pub_;
+mod read;
 mod sub;
 mod topic;
 
@@ -46,6 +47,8 @@ enum Command {
     Pub(pub_::Pub),
     /// Print events as JSON lines, for ever or up to a count.
     Sub(sub::Sub),
+    /// Print what is kept of a topic, and end.
+    Read(read::Read),
     /// List, show, create, change and delete topics.
     #[command(subcommand)]
     Topic(topic::Command),
@@ -92,8 +95,8 @@ pub(crate) enum Exit {
 struct WrongUsage(String);
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const COMMANDS: [&str; 8] =
-    ["serve", "pub", "sub", "topic", "bench", "healthcheck", "completions", "help"];
+const COMMANDS: [&str; 9] =
+    ["serve", "pub", "sub", "read", "topic", "bench", "healthcheck", "completions", "help"];
 
 /// Runs what the process was called with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -117,6 +120,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Pub(command) => block_on(command.run()),
         Command::Sub(command) => block_on(command.run()),
+        Command::Read(command) => block_on(command.run()),
         Command::Topic(command) => block_on(command.run()),
         Command::Bench(command) => command.run(),
         Command::Healthcheck(command) => block_on(command.run()),

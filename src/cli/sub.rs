@@ -23,6 +23,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Sub {
+    /// Whether it says that it has begun.
+    #[arg(skip = true)]
+    announces: bool,
     /// Topics, or patterns: orders, orders.* (one token), orders.> (the rest).
     #[arg(required = true)]
     topics: Vec<TopicPattern>,
@@ -59,7 +62,7 @@ pub(super) struct Sub {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shown {
+pub(super) enum Shown {
     /// As it was published.
     Stored,
     /// As JSON, where the server knows how.
@@ -69,7 +72,7 @@ enum Shown {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum From {
+pub(super) enum From {
     Now,
     Earliest,
     Last(u32),
@@ -114,7 +117,39 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 /// Two clocks are read a request apart; events printed twice would be worse than none.
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 
+/// What `tidings read` is asked for.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) topic: TopicPattern,
+    pub(super) from: From,
+    pub(super) limit: Option<u64>,
+    pub(super) show_gaps: bool,
+    pub(super) fail_on_gap: bool,
+    pub(super) view: Shown,
+    pub(super) types: Vec<String>,
+    pub(super) keys: Vec<String>,
+    pub(super) server: Server,
+}
+
 impl Sub {
+    /// Prints what is kept, and ends.
+    pub(super) fn reading(what: Reading) -> Sub {
+        Sub {
+            announces: false,
+            topics: vec![what.topic],
+            from: vec![what.from],
+            count: what.limit,
+            stop_at_end: true,
+            show_gaps: what.show_gaps,
+            fail_on_gap: what.fail_on_gap,
+            view: what.view,
+            types: what.types,
+            keys: what.keys,
+            heartbeat: None,
+            server: what.server,
+        }
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let mut progress = Progress::new(self.request()?);
         let mut backoff = BACKOFF_MIN;
@@ -141,7 +176,7 @@ impl Sub {
         }
     }
 
-    fn request(&self) -> Result<SubscribeRequest, WrongUsage> {
+    pub(super) fn request(&self) -> Result<SubscribeRequest, WrongUsage> {
         let mut request = SubscribeRequest {
             topics: self.topics.iter().map(ToString::to_string).collect(),
             stop_at_end: self.stop_at_end,
@@ -198,7 +233,7 @@ impl Sub {
                 let interval = opened.heartbeat_interval.and_then(|told| told.try_into().ok());
                 // What the server promised: nothing for twice the interval means that it is dead.
                 patience = interval.unwrap_or(HEARTBEAT_INTERVAL).max(BACKOFF_MIN) * 2;
-                if progress.streams == 0 {
+                if progress.streams == 0 && self.announces {
                     let names: Vec<_> = self.topics.iter().map(TopicPattern::as_str).collect();
                     eprintln!("tidings: subscribed to {}", names.join(" "));
                 }

@@ -46,6 +46,10 @@ struct History {
     replay: Replay,
     /// What it told.
     items: VecDeque<Arc<Item>>,
+    /// With so few of them left the next page is read …
+    few: usize,
+    /// … and whether it is being read.
+    is_reading: bool,
 }
 
 /// What a topic has for the next frame.
@@ -90,14 +94,14 @@ impl Followed {
             from = place;
         }
         let replay = Replay::new(from, Bound::Place(place), on_hole);
-        self.stage = Stage::History(Box::new(History { replay, items }));
+        self.stage = Stage::History(Box::new(History { replay, items, few: 0, is_reading: false }));
     }
 
     pub(super) fn read(&mut self, page: Page) {
         let Stage::History(history) = &mut self.stage else {
             unreachable!("only history is read");
         };
-        let History { replay, items } = &mut **history;
+        let History { replay, items, few, is_reading } = &mut **history;
         let mut told = Vec::new();
         match replay.take(page, &mut told) {
             Progress::More => (),
@@ -106,6 +110,17 @@ impl Followed {
         }
         let topic = self.member.topic();
         items.extend(Item::of(topic, told).into_iter().map(Arc::new));
+        (*few, *is_reading) = (items.len() / 2, false);
+    }
+
+    /// The place to read on after while there is still something to deliver, so that neither waits for
+    /// the other. No more than a page and a half is held.
+    pub(super) fn read_ahead(&mut self) -> Option<Position> {
+        let Stage::History(history) = &mut self.stage else { return None };
+        let wanted =
+            !history.is_reading && !history.replay.is_done() && history.items.len() <= history.few;
+        history.is_reading |= wanted;
+        wanted.then(|| history.replay.at())
     }
 
     pub(super) fn next(&mut self, lens: &Arc<Lens>, stop_at_end: bool) -> Next {
@@ -119,7 +134,10 @@ impl Followed {
                         if let Some(gap) = self.unpack(&item, lens) {
                             return Next::Gap(gap);
                         }
+                    } else if history.is_reading {
+                        return Next::Nothing;
                     } else if !history.replay.is_done() {
+                        history.is_reading = true;
                         return Next::Read { after: history.replay.at() };
                     } else {
                         let stop = stop_at_end && self.is_behind;

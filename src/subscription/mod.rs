@@ -494,6 +494,10 @@ impl Subscription {
                     }
                     bytes = more;
                     let frame = followed.take_frame();
+                    if let Some(after) = followed.read_ahead() {
+                        let topic = followed.member.topic().clone();
+                        self.work().read(number, topic, after);
+                    }
                     self.turn_left = self.turn_left.saturating_sub(frame.message_len());
                     // Most frames go out as they are.
                     match only.take() {

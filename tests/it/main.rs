@@ -22,6 +22,7 @@ mod dedupe;
 mod delivery;
 mod delivery_on_redis;
 mod durability;
+mod durable_reading;
 mod errors;
 mod faults;
 mod faulty_path;

@@ -47,6 +47,63 @@ const ROUNDS: [(&str, Persistence); 4] = [
     ("aof always", Persistence::AofAlways),
 ];
 
+/// Durable topics lose what Redis loses, and what is trimmed before an outage ends.
+const DURABLE_ROUNDS: [(&str, Persistence); 2] = [
+    ("durable, aof everysec", Persistence::AofEverysec),
+    ("durable, aof always", Persistence::AofAlways),
+];
+/// So few that outages of a second or two go beyond it.
+const DURABLE_EVENTS: u64 = 500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_of_a_durable_topic_is_lost_in_silence() {
+    // Each fault once with each persistence; the long run divides what it is told among the two.
+    let kinds = ALL.len() as u64;
+    let rounds = DURABLE_ROUNDS.len() as u64;
+    let all = number("TIDINGS_TRIAL_FAULTS").unwrap_or(rounds * kinds).div_ceil(kinds).max(1);
+    let events = number("TIDINGS_TRIAL_EVENTS").unwrap_or(40_000).div_ceil(all);
+    let first_seed = seed();
+    println!("{}", Verdict::head());
+    let round = |round| {
+        let seed = first_seed + round;
+        let (name, persistence) = DURABLE_ROUNDS[seed as usize % DURABLE_ROUNDS.len()];
+        run(Plan { make: Make::Durable(DURABLE_EVENTS), persistence, events, ..plan(name, seed) })
+    };
+    let count = number("TIDINGS_TRIAL_ROUNDS").unwrap_or(all);
+    let mut verdicts = stream::iter((0..count).map(round)).buffer_unordered(DURABLE_ROUNDS.len());
+    let mut failed = Vec::new();
+    let mut counted = 0;
+    while let Some(verdict) = verdicts.next().await {
+        println!("{}\n{}", verdict.row(), verdict.faults_by_kind());
+        counted += verdict.report.missing;
+        if !verdict.kept() {
+            println!("{}", verdict.story());
+            failed.push(verdict.plan.seed);
+        }
+    }
+    assert!(failed.is_empty(), "promises broken in the rounds with the seeds {failed:?}");
+    assert!(counted > 0, "nothing was trimmed before a subscriber came to it: a trial of nothing");
+}
+
+/// Where nothing is trimmed and Redis writes down what it acknowledges, a durable topic loses nothing at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn durable_topics_lose_nothing_to_faults_that_lose_nothing() {
+    let verdict = run(Plan {
+        make: Make::Durable(1_000_000),
+        persistence: Persistence::AofAlways,
+        kinds: HARMLESS,
+        faults: 11,
+        events: 8000,
+        rate: 300.0,
+        topics_exist: true,
+        ..plan("durable, harmless", seed())
+    })
+    .await;
+    println!("{}\n{}", Verdict::head(), verdict.row());
+    verdict.acquit();
+    assert_eq!(verdict.report.gaps, 0, "{}", verdict.story());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_event_is_lost_in_silence() {
     // Of each kind one in a round, so that every persistence meets every kind.

@@ -174,8 +174,8 @@ const REMEDIES: &[Remedy] = &[
     Remedy {
         against: "U3: what was sent behind a call that timed out",
         file: "src/backend/redis/connection.rs",
-        with: "                self.close();\n                return Err(CallError::Lost(format!(\"none within",
-        without: "                return Err(CallError::Lost(format!(\"none within",
+        with: "                self.close();\n                Err(CallError::Lost(format!(\"none within",
+        without: "                Err(CallError::Lost(format!(\"none within",
         test: "redis_protocol::what_took_too_long_ends_the_connection_and_nothing_is_sent_behind_it",
     },
     Remedy {

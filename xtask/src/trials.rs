@@ -1,4 +1,4 @@
-//! `cargo xtask trials`: the history checker over many faults, for the better part of an hour.
+//! `cargo xtask trials`: the history checker over many faults, for an hour.
 
 use crate::{cargo, succeed, tools};
 
@@ -6,9 +6,20 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     tools::redis_server()?;
     let settings = settings(args)?;
     println!("the long run, with {settings:?}");
-    let mut trials = cargo(["test", "--release", "--locked", "--test", "it"]);
-    trials.args(["trials::no_event_is_lost_in_silence", "--", "--exact", "--nocapture"]);
-    succeed(trials.envs(settings))
+    // A fifth of it on durable topics.
+    let of_durable = settings.iter().map(|(name, value)| match value.parse::<u64>() {
+        Ok(number) if *name != "TIDINGS_SEED" => (*name, number.div_ceil(5).to_string()),
+        _ => (*name, value.clone()),
+    });
+    for (test, settings) in [
+        ("trials::no_event_is_lost_in_silence", settings.clone()),
+        ("trials::no_event_of_a_durable_topic_is_lost_in_silence", of_durable.collect()),
+    ] {
+        let mut trials = cargo(["test", "--release", "--locked", "--test", "it"]);
+        trials.args([test, "--", "--exact", "--nocapture"]);
+        succeed(trials.envs(settings))?;
+    }
+    Ok(())
 }
 
 /// The variables of `tests/it/trials.rs`.

@@ -7,8 +7,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{AsyncConnectionConfig, Cmd, PushInfo, RedisError, Value, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, Value, aio::MultiplexedConnection,
+};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -162,30 +165,59 @@ impl Link {
         cmd: &Cmd,
         deadline: Duration,
     ) -> Result<T, CallError> {
+        let mut connection = self.connection.clone();
+        let value = self.answered(connection.send_packed_command(cmd), deadline).await?;
+        redis::from_redis_value(value).map_err(|error| CallError::Unexpected(error.to_string()))
+    }
+
+    /// The same for two commands that Redis carries out as one (`MULTI`).
+    pub(super) async fn call_both(&self, one: Cmd, other: Cmd) -> Result<[Value; 2], CallError> {
+        const HEAD: usize = 3; // what MULTI and the two commands answer, that they are queued
+        let mut both = Pipeline::with_capacity(2);
+        both.atomic().add_command(one).add_command(other);
+        let mut connection = self.connection.clone();
+        let answer = connection.send_packed_commands(&both, HEAD, 1);
+        let answer =
+            answer.map(|answers| answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil)));
+        let Value::Array(answers) = self.answered(answer, BACKEND_DEADLINE).await? else {
+            return Err(CallError::Unexpected("EXEC answered no array".into()));
+        };
+        for answer in &answers {
+            if let Value::ServerError(error) = answer {
+                return Err(CallError::Refused(error.clone().into()));
+            }
+        }
+        let wrong = |_| CallError::Unexpected("EXEC answered not to both commands".into());
+        <[Value; 2]>::try_from(answers).map_err(wrong)
+    }
+
+    async fn answered(
+        &self,
+        answer: impl Future<Output = Result<Value, RedisError>>,
+        deadline: Duration,
+    ) -> Result<Value, CallError> {
         if self.closed.is_cancelled() {
             return Err(CallError::NotSent);
         }
-        let mut connection = self.connection.clone();
         let answer = tokio::select! {
             biased;
             // An answer that has come counts, also when the connection ended behind it.
-            answer = timeout(deadline, connection.send_packed_command(cmd)) => answer,
+            answer = timeout(deadline, answer) => answer,
             () = self.closed.cancelled() => return Err(CallError::Lost("connection closed".into())),
         };
-        let value = match answer {
-            Ok(Ok(Value::ServerError(error))) => return Err(CallError::Refused(error.into())),
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) if error.code().is_some() => return Err(CallError::Refused(error)),
+        match answer {
+            Ok(Ok(Value::ServerError(error))) => Err(CallError::Refused(error.into())),
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) if error.code().is_some() => Err(CallError::Refused(error)),
             Ok(Err(error)) => {
                 self.close();
-                return Err(CallError::Lost(error.to_string()));
+                Err(CallError::Lost(error.to_string()))
             }
             Err(_) => {
                 self.close();
-                return Err(CallError::Lost(format!("none within {deadline:?}")));
+                Err(CallError::Lost(format!("none within {deadline:?}")))
             }
-        };
-        redis::from_redis_value(value).map_err(|error| CallError::Unexpected(error.to_string()))
+        }
     }
 
     /// One command on one key, which may hold what is not ours.

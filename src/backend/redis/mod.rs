@@ -430,6 +430,11 @@ async fn try_scripts_of(
     if page.last != Some(place) {
         return Err(("read a topic", unexpected("it does not hold what was just published")));
     }
+    let range =
+        link.range(&topic, "-", "+").await.map_err(|error| ("read a topic in one go", error))?;
+    if range.last != page.last {
+        return Err(("read a topic in one go", unexpected("it is not where it was")));
+    }
     link.seek(&topic, Start::Earliest).await.map_err(|error| ("seek in a topic", error))?;
     link.refresh(&topic, 60_000).await.map_err(|error| ("refresh a topic", error))?;
     link.trim(&topic).await.map_err(|error| ("trim a topic", error))?;

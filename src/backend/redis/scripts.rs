@@ -17,7 +17,9 @@ use crate::{
         topics::{Configured, TopicState},
     },
     event::EventKey,
-    limits::{PAGE_BYTES, PAGE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
+    limits::{
+        PAGE_BYTES, PAGE_ENTRIES, PAGE_SINGLE_ENTRIES, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX,
+    },
     position::{Position, Start},
     topic::Topic,
 };
@@ -111,6 +113,13 @@ pub(super) struct Opened {
     pub(super) births: String,
     /// Whether this call began a life.
     pub(super) began: bool,
+}
+
+/// What the script for pages answers.
+enum Read {
+    Page(Page),
+    /// A page lies from one entry to another.
+    Range(String, String),
 }
 
 /// A batch that was stored, or as much of it as was not stored before.
@@ -283,20 +292,77 @@ impl Link {
     }
 
     pub(super) async fn read(&self, topic: &Topic, after: Position) -> Result<Page, CallError> {
+        match self.page(topic, after, PAGE_SINGLE_ENTRIES).await? {
+            Read::Page(page) => return Ok(page),
+            Read::Range(from, to) => {
+                let page = self.range(topic, &from, &to).await?;
+                // What was trimmed meanwhile must not pass for the end.
+                if !page.entries.is_empty() {
+                    return Ok(page);
+                }
+            }
+        }
+        match self.page(topic, after, 0).await? {
+            Read::Page(page) => Ok(page),
+            Read::Range(..) => Err(CallError::Unexpected("no page, but where one is".into())),
+        }
+    }
+
+    /// A page, or where it is, where that many entries of one event lie there.
+    async fn page(
+        &self,
+        topic: &Topic,
+        after: Position,
+        single_entries: usize,
+    ) -> Result<Read, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic)];
-        let (epoch, last, complete, entries): (String, String, u8, Vec<Value>) = READ
+        type Answer = (String, String, u8, Vec<Value>, Vec<String>);
+        let (epoch, last, complete, entries, range): Answer = READ
             .run(self, &keys, |cmd| {
                 cmd.arg(after.epoch).arg(after.sequence);
-                cmd.arg(PAGE_BYTES).arg(PAGE_ENTRIES).arg(ENTRY_BYTES_MAX);
+                cmd.arg(PAGE_BYTES).arg(PAGE_ENTRIES).arg(ENTRY_BYTES_MAX).arg(single_entries);
             })
             .await?;
+        if let Ok([from, to]) = <[String; 2]>::try_from(range) {
+            return Ok(Read::Range(from, to));
+        }
         let last = match epoch.as_str() {
             "" => None,
             epoch => Some(Position::new(number(epoch)?, number(&last)?)),
         };
         // An entry that is not ours is passed over: the sequences tell whether one is missing.
         let entries = entries.into_iter().filter_map(entry).collect();
-        Ok(Page { last, entries, complete: complete == 1 })
+        Ok(Read::Page(Page { last, entries, complete: complete == 1 }))
+    }
+
+    /// The entries from one to another, and in the same instant what the topic has reached.
+    pub(super) async fn range(
+        &self,
+        topic: &Topic,
+        from: &str,
+        to: &str,
+    ) -> Result<Page, CallError> {
+        let keys = [keys::hash(topic), keys::stream(topic)];
+        let mut at = redis::cmd("HGET");
+        at.arg(&keys[0]).arg("at");
+        let mut entries = redis::cmd("XRANGE");
+        entries.arg(&keys[1]).arg(from).arg(to).arg("COUNT").arg(PAGE_SINGLE_ENTRIES);
+        let [at, entries] = match self.call_both(at, entries).await {
+            Err(error) => return Err(self.explain(error, &keys).await),
+            Ok(answers) => answers,
+        };
+        let last = if at == Value::Nil {
+            None
+        } else {
+            let reached = bytes_of(at).and_then(|at| reached(&at));
+            let damaged = || CallError::damaged(&keys[0], "does not tell what it has reached");
+            Some(reached.ok_or_else(damaged)?)
+        };
+        let Value::Array(entries) = entries else {
+            return Err(CallError::Unexpected("XRANGE answered no array".into()));
+        };
+        let entries = entries.into_iter().filter_map(entry).collect();
+        Ok(Page { last, entries, complete: false })
     }
 
     pub(super) async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, CallError> {
@@ -507,6 +573,15 @@ impl Link {
         let gone: u64 = self.call(&unlink).await?;
         Ok(gone > 0)
     }
+}
+
+/// The topic's last position, of its field `at`: see at.lua.
+fn reached(at: &[u8]) -> Option<Position> {
+    let at: &[u8; 48] = at.try_into().ok()?;
+    let (numbers, _) = at.as_chunks::<8>();
+    let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    let ours = numbers[0] > 0 && numbers.iter().all(|number| *number <= NO_LIMIT);
+    ours.then(|| Position::new(numbers[0], numbers[2]))
 }
 
 /// As Redis holds them: events, bytes, milliseconds.

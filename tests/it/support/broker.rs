@@ -30,6 +30,8 @@ enum Kind {
 pub(crate) enum Make {
     /// The built program.
     Program,
+    /// The same; its topics are durable and keep so many events.
+    Durable(u64),
     /// `support/naive.rs`, inside the test.
     Naive,
     /// The real one inside the test, which may leave out a rule.
@@ -37,9 +39,27 @@ pub(crate) enum Make {
 }
 
 impl Make {
+    /// What a topic keeps to heal outages.
+    pub(crate) fn kept_events(self) -> u64 {
+        match self {
+            Make::Durable(max_events) => max_events,
+            Make::Program | Make::Naive | Make::InProcess(_) => tidings::limits::HISTORY_EVENTS,
+        }
+    }
+
     pub(crate) async fn start(self, redis_url: &str) -> Broker {
         match self {
             Make::Program => Broker::program(&["--redis", redis_url]).await,
+            Make::Durable(max_events) => {
+                let folder = tempfile::tempdir().expect("a folder");
+                let file = folder.path().join("tidings.toml");
+                let rule = format!(
+                    "[[topics]]\npattern = \">\"\nmode = \"durable\"\nmax_events = {max_events}\n"
+                );
+                std::fs::write(&file, rule).expect("written");
+                let file = file.to_str().expect("a path of text");
+                Broker::program(&["--redis", redis_url, "--config", file]).await
+            }
             Make::Naive => super::naive::start(redis_url).await,
             Make::InProcess(rules) => in_process(redis_url, rules).await,
         }

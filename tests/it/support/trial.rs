@@ -261,7 +261,7 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
         publishes,
         subscriptions,
         disturbances: std::mem::take(&mut stage.disturbances),
-        kept_events: tidings::limits::HISTORY_EVENTS,
+        kept_events: plan.make.kept_events(),
     };
     let report = check(&history);
     let mut panics = std::mem::take(&mut stage.panics);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    rows::{Call, Case, Load, Pace, Quantity},
-    systems::{Binaries, Build, Place, Running, System},
+    rows::{Call, Case, Kept, Load, Pace, Quantity, Reader},
+    systems::{Binaries, Build, DURABLE_TOPIC, Place, Running, System},
 };
 
 /// What the load generator said, by name.
@@ -87,10 +87,22 @@ fn arguments(case: &Case, running: &Running) -> Vec<String> {
                 way(Call::Stream)
             )
         }
-        Load::Publish { call, in_flight, batch, topics } => format!(
+        Load::Publish { call, in_flight, batch, topics, kept } => format!(
             "publish --to {server} --way {} --in-flight {in_flight} --batch {batch} \
-             --topics {topics}",
-            way(call)
+             --topics {topics} --topic {}",
+            way(call),
+            match kept {
+                Kept::Live => "bench",
+                Kept::Durable => DURABLE_TOPIC,
+            }
+        ),
+        Load::Replay { reader } => format!(
+            "replay --server {server} --redis {} --reader {} --topic {DURABLE_TOPIC}",
+            running.redis.map_or(server, |redis| redis.address),
+            match reader {
+                Reader::Subscriber => "subscribe",
+                Reader::Xrange => "xrange",
+            }
         ),
         Load::Idle { streams, connections } => {
             format!("idle {}", subscribers(streams, connections))
@@ -134,6 +146,7 @@ impl Sample {
             Quantity::EventsPerSecond => self.number("published") / self.number("seconds"),
             Quantity::LatencyP50 => self.number("latency_p50"),
             Quantity::LatencyP99 => self.number("latency_p99"),
+            Quantity::MemoryGrown => self.number("server_memory_grown") / f64::from(1 << 20),
             Quantity::MemoryPerStream => {
                 self.number("server_memory_grown") / 1024.0 / self.number("streams")
             }

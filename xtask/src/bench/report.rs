@@ -10,7 +10,7 @@ use std::{
 use super::{
     Measured,
     measure::{Length, Sample},
-    rows::{Call, Case, Goal, Load, NOT_BUILT, Pace, Quantity, Row, Scenario},
+    rows::{Call, Case, Goal, Load, Pace, Quantity, Row, Scenario},
     statistics::{Estimate, Random, Verdict, estimate, median, verdict},
     systems::Build,
 };
@@ -125,11 +125,6 @@ impl Report {
                 row.stretch,
                 shown(&row.verdict),
             );
-        }
-        for row in NOT_BUILT {
-            let before = if with_before { " |" } else { "" };
-            let _ =
-                writeln!(text, "| {} | – | – | – |{before} {} | | not built |", row.what, row.goal);
         }
         text.push('\n');
         for scenario in &self.scenarios {
@@ -308,7 +303,7 @@ fn doubts(case: &Measured, quantity: Quantity, cores: f64) -> Vec<String> {
     if case.samples.iter().flatten().any(|sample| !sample.is_sound()) {
         doubts.push(format!("{label} lost, repeated or reordered events"));
     }
-    let memory = quantity == Quantity::MemoryPerStream;
+    let memory = matches!(quantity, Quantity::MemoryPerStream | Quantity::MemoryGrown);
     let others = spread(case, |sample| sample.cores("others"));
     let busy = !memory && others.is_some_and(|used| used > OTHERS_MAX);
     if busy {

@@ -20,9 +20,27 @@ pub(crate) struct Case {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Load {
-    FanOut { streams: u32, connections: u32, event_bytes: u32, pace: Pace },
-    Publish { call: Call, in_flight: u32, batch: u32, topics: u32 },
-    Idle { streams: u32, connections: u32 },
+    FanOut {
+        streams: u32,
+        connections: u32,
+        event_bytes: u32,
+        pace: Pace,
+    },
+    Publish {
+        call: Call,
+        in_flight: u32,
+        batch: u32,
+        topics: u32,
+        kept: Kept,
+    },
+    /// What is kept of a durable topic is read from its begin.
+    Replay {
+        reader: Reader,
+    },
+    Idle {
+        streams: u32,
+        connections: u32,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +49,21 @@ pub(crate) enum Pace {
     Window(u32),
     /// Isolated: so many a second.
     Rate(u32),
+}
+
+/// What topics that are published into keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Live,
+    Durable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Of the broker.
+    Subscriber,
+    /// Of Redis.
+    Xrange,
 }
 
 /// How Tidings is published into; the others have one way.
@@ -74,12 +107,8 @@ pub(crate) enum Quantity {
     LatencyP50,
     LatencyP99,
     MemoryPerStream,
-}
-
-/// A row of the issue that nobody can measure yet.
-pub(crate) struct NotBuilt {
-    pub(crate) what: &'static str,
-    pub(crate) goal: &'static str,
+    /// MiB, at its highest.
+    MemoryGrown,
 }
 
 const EVENT: u32 = 192;
@@ -107,7 +136,15 @@ const fn kibibyte(label: &'static str, system: System) -> Case {
 }
 
 const fn publish(label: &'static str, system: System, call: Call, in_flight: u32) -> Case {
-    Case { label, system, load: Load::Publish { call, in_flight, batch: 1, topics: 1 } }
+    Case {
+        label,
+        system,
+        load: Load::Publish { call, in_flight, batch: 1, topics: 1, kept: Kept::Live },
+    }
+}
+
+const fn into_topics(topics: u32, batch: u32, kept: Kept) -> Load {
+    Load::Publish { call: Call::Stream, in_flight: topics, batch, topics, kept }
 }
 
 const fn idle(label: &'static str, system: System, streams: u32, connections: u32) -> Case {
@@ -170,17 +207,34 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         cases: &[
             // A topic has one publish at a time, so that none is committed with another; 64 topics keep the
             // connection to Redis as full as 64 pipelined PUBLISH do.
-            Case {
-                label: "alone",
-                system: System::Tidings,
-                load: Load::Publish { call: Call::Stream, in_flight: 64, batch: 1, topics: 64 },
-            },
+            Case { label: "alone", system: System::Tidings, load: into_topics(64, 1, Kept::Live) },
             Case {
                 label: "batches",
                 system: System::Tidings,
-                load: Load::Publish { call: Call::Stream, in_flight: 16, batch: 32, topics: 16 },
+                load: into_topics(16, 32, Kept::Live),
+            },
+            Case {
+                label: "durable",
+                system: System::Tidings,
+                load: into_topics(16, 32, Kept::Durable),
             },
             publish("redis", System::Redis, Call::Stream, 64),
+        ],
+    },
+    Scenario {
+        name: "replay",
+        title: "a subscriber reads what a durable topic keeps, 200,000 events for each second of the run",
+        cases: &[
+            Case {
+                label: "tidings",
+                system: System::Tidings,
+                load: Load::Replay { reader: Reader::Subscriber },
+            },
+            Case {
+                label: "xrange",
+                system: System::Tidings,
+                load: Load::Replay { reader: Reader::Xrange },
+            },
         ],
     },
     Scenario {
@@ -233,8 +287,8 @@ const fn row(
 
 use Goal::{Alone, AtLeast, AtMost, TimesBetter};
 use Quantity::{
-    CpuPerDelivery, EventsPerSecond, LatencyP50, LatencyP99, MemoryPerStream, RedisCpuPerEvent,
-    ServerCpuPerEvent,
+    CpuPerDelivery, EventsPerSecond, LatencyP50, LatencyP99, MemoryGrown, MemoryPerStream,
+    RedisCpuPerEvent, ServerCpuPerEvent,
 };
 
 pub(crate) const ROWS: &[Row] = &[
@@ -367,6 +421,30 @@ pub(crate) const ROWS: &[Row] = &[
         2.0,
     ),
     row(
+        "redis-cost",
+        "Redis CPU per event of a durable topic in batches of 32, against PUBLISH",
+        RedisCpuPerEvent,
+        ("durable", "redis"),
+        AtMost(6.0),
+        4.0,
+    ),
+    row(
+        "replay",
+        "events a second, against XRANGE",
+        EventsPerSecond,
+        ("tidings", "xrange"),
+        AtLeast(0.5),
+        0.8,
+    ),
+    row(
+        "replay",
+        "MiB that the broker grows by",
+        MemoryGrown,
+        ("tidings", "tidings"),
+        Alone(16.0),
+        8.0,
+    ),
+    row(
         "unary-64",
         "broker CPU per publish on memory, against bare tonic",
         ServerCpuPerEvent,
@@ -415,11 +493,6 @@ pub(crate) const ROWS: &[Row] = &[
         1.3,
     ),
 ];
-
-pub(crate) const NOT_BUILT: &[NotBuilt] = &[NotBuilt {
-    what: "Redis CPU per event of a durable topic in batches of 32, against PUBLISH",
-    goal: "≤ 6",
-}];
 
 impl Row {
     pub(crate) fn name(&self) -> String {

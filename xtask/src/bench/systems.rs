@@ -59,6 +59,10 @@ pub(crate) struct Place {
     pub(crate) pid: u32,
 }
 
+/// Topics below it are durable.
+pub(crate) const DURABLE_TOPIC: &str = "durable.bench";
+const RULES: &str = "[[topics]]\npattern = \"durable.*\"\nmode = \"durable\"\n";
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -103,8 +107,11 @@ impl Running {
                     (Build::Before, Some(before)) => before,
                     _ => &binaries.broker,
                 };
+                let rules = folder.join("tidings.toml");
+                fs::write(&rules, RULES)
+                    .map_err(|error| format!("{}: {error}", rules.display()))?;
                 running.launch("tidings", folder, |address, command| {
-                    command.arg(broker).args(["serve", "--log", "warn"]);
+                    command.arg(broker).args(["serve", "--log", "warn", "--config"]).arg(&rules);
                     command.args(["--listen", &address.to_string()]);
                     if !redis.is_empty() {
                         command.args(["--redis", &redis]);

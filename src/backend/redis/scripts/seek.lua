@@ -39,20 +39,32 @@ if ARGV[1] == 'earliest' then
   return x and before(parts(x)) or present
 end
 
+-- From the newest life back: within one, sequences rise by one, so what is kept of it is counted by its ends.
 if ARGV[1] == 'last' then
   local wanted, from, oldest = tonumber(ARGV[2]), top, nil
   if wanted == 0 then return present end
-  while wanted > 0 do
-    local page = redis.call('XREVRANGE', s, from, bottom, 'COUNT', 32)
-    if #page == 0 then break end
-    for i = 1, #page do
-      oldest = parts(page[i])
-      if oldest.n >= wanted then return place(oldest.epoch, oldest.first - 1 + oldest.n - wanted) end
-      wanted = wanted - oldest.n
+  while true do
+    local newest = redis.call('XREVRANGE', s, from, bottom, 'COUNT', 1)[1]
+    if not newest then return oldest and before(oldest) or present end
+    newest = parts(newest)
+    oldest = parts(redis.call('XRANGE', s, newest.epoch .. '-0', '+', 'COUNT', 1)[1])
+    local reached = newest.first - 1 + newest.n
+    if newest.epoch == present[1] then reached = math.min(reached, tonumber(present[2])) end
+    local kept = math.max(reached + 1 - math.max(oldest.first, 1), 0)
+    if kept >= wanted then
+      local after = reached - wanted
+      local first = newest.epoch .. '-' .. string.format('%.0f', after + 1)
+      local x = redis.call('XREVRANGE', s, first, newest.epoch .. '-0', 'COUNT', 1)[1]
+      x = x and parts(x)
+      if not x or x.first - 1 + x.n <= after then
+        -- Somebody deleted what stood there: what is kept begins behind it.
+        x = redis.call('XRANGE', s, first, '+', 'COUNT', 1)[1]
+        after = x and parts(x).first - 1 or after
+      end
+      return place(newest.epoch, after)
     end
-    from = '(' .. page[#page][1]
+    wanted, from = wanted - kept, '(' .. oldest.id
   end
-  return oldest and before(oldest) or present
 end
 
 local time = tonumber(ARGV[2])
