@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use redis::Value;
 
 use super::{batch, bridge, scripts};
@@ -11,7 +11,7 @@ use crate::{
         Batch, BridgeMode, Page,
         replay::{Bound, Progress, Replay, Told},
     },
-    frame::{Frame, put_event},
+    frame::{FrameWriter, put_event},
     position::{GapReason, Position},
     topic::Topic,
 };
@@ -102,9 +102,9 @@ fn readable(batch: &Batch) {
     let topic: Topic = "orders".parse().expect("a topic");
     assert!(batch.last().sequence >= batch.first);
     for event in &batch.events {
-        let mut bytes = BytesMut::new();
-        put_event(&mut bytes, &topic, batch.before(), batch.publish_time_us, event);
-        let frame = Frame::events(vec![bytes.freeze()]).decode().expect("clients read it");
+        let mut writer = FrameWriter::with_capacity(event.len());
+        put_event(writer.out(), &topic, batch.before(), batch.publish_time_us, event);
+        let frame = writer.finish().decode().expect("clients read it");
         assert_eq!(frame.events.len(), 1);
     }
 }
