@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use prost::Message as _;
 use tidings::{
     backend::{
-        Backend, BackendError, BridgeMode, Entry, News, TopicSettings,
+        Backend, BackendError, BridgeMode, Entry, News, Retention, TopicSettings,
         redis::{OpenError, Redis, RedisConfig, Rules},
     },
     position::{Position, Start},
@@ -20,8 +20,9 @@ use crate::support::{
         sized,
     },
     eventually,
+    in_process::topic,
     redis::{Persistence, RedisServer, Reply},
-    settings::{keeping_bytes, keeping_events},
+    settings::{durable_with, keeping_bytes, keeping_events},
 };
 
 /// Shorter than it takes until positions are compared.
@@ -324,6 +325,40 @@ async fn a_new_epoch_does_not_trim_the_history_of_the_one_before() {
         page.entries.iter().map(count).sum()
     };
     assert_eq!((events(first.first.epoch), events(second.first.epoch)), (601, 2));
+}
+
+#[tokio::test]
+async fn a_new_epoch_takes_nothing_of_what_a_durable_topic_kept_in_the_one_before() {
+    let mut server = RedisServer::start(Persistence::AofAlways).await;
+    let broker = Broker::open(&server, "a").await;
+    let hundred = Retention { max_events: Some(100), max_bytes: None, max_age: None };
+    let kept = Arc::new(durable_with(hundred));
+    let events = |count: u64| (0..count).map(|i| event(&i.to_string())).collect::<Vec<_>>();
+    let before = broker.redis.append(&orders(), &kept, events(100).into()).await.unwrap();
+    server.restart().await;
+    let after = broker.append(&orders(), "a").await;
+    assert_ne!(before.first.epoch, after.first.epoch);
+    // Topics have their turn in the order of their names: after this one all have had theirs.
+    let last = topic("z");
+    broker.redis.append(&last, &kept, events(300).into()).await.unwrap();
+    let earliest = async |topic: &Topic| broker.redis.seek(topic, Start::Earliest).await.unwrap();
+    let trimmed = async || earliest(&last).await.sequence == 200;
+    eventually("the last one is trimmed", PATIENCE, trimmed).await;
+    assert_eq!(earliest(&orders()).await, Position::new(before.first.epoch, 0));
+}
+
+#[tokio::test]
+async fn one_broker_trims_for_all_and_another_takes_over_when_it_has_gone() {
+    let server = RedisServer::start(Persistence::None).await;
+    let holds = async |id: &str| {
+        let holder = server.command(&["GET", "td:_tidings.trimmer"]).await;
+        matches!(holder, Reply::Text(holder) if holder == id)
+    };
+    let first = Broker::open(&server, "a").await;
+    eventually("the first one holds the lease", PATIENCE, || holds("a")).await;
+    let _second = Broker::open(&server, "b").await;
+    first.redis.close().await;
+    eventually("the second one has taken over", PATIENCE, || holds("b")).await;
 }
 
 #[tokio::test]
