@@ -27,6 +27,8 @@ mod errors;
 mod faults;
 mod faulty_path;
 mod first_programs;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod hostile;
 mod hostile_bytes;
 mod hostile_clients;

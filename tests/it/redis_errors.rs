@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidings::{
     backend::TopicSettings,
     catalog::Catalog,
-    grpc::client::BrokerClient,
+    grpc::client::{AdminClient, BrokerClient},
     proto::{self, subscribe_response::Control},
 };
 use tokio::task::JoinSet;
@@ -30,7 +30,7 @@ struct Scene {
     redis: RedisServer,
     client: BrokerClient<Channel>,
     lines: Lines,
-    _served: Served,
+    served: Served,
 }
 
 impl Scene {
@@ -44,13 +44,16 @@ impl Scene {
     }
 
     async fn open_with(settings: TopicSettings) -> Scene {
-        let redis = RedisServer::start(Persistence::None).await;
+        Scene::open_on(RedisServer::start(Persistence::None).await, settings).await
+    }
+
+    async fn open_on(redis: RedisServer, settings: TopicSettings) -> Scene {
         let catalog = Catalog::new(Vec::new(), "", settings).expect("no rules");
         let broker = on_redis(&redis.url(), "a", catalog).await;
         let lines = Lines::open(&broker, request(&["orders"])).await;
         let served = Served::start(broker, Duration::ZERO).await;
         let client = BrokerClient::new(served.channel().await);
-        let mut scene = Scene { redis, client, lines, _served: served };
+        let mut scene = Scene { redis, client, lines, served: served };
         scene.publish("orders", "before").await.expect("stored");
         assert_eq!(scene.heard_until("before").await, ["orders before"]);
         scene
@@ -203,6 +206,34 @@ async fn a_redis_that_cannot_save_is_unavailable_and_heals() {
         saved(&scene, "ok").await;
         assert_eq!(scene.goes_on().await, ["orders after"]);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_redis_with_a_full_disk_is_unavailable_and_heals() {
+    let full_disk = async |settings: TopicSettings| {
+        let redis = RedisServer::start_on_a_small_disk(Persistence::AofEverysec).await;
+        let mut scene = Scene::open_on(redis, settings).await;
+        scene.redis.disk_fills_up(10);
+        // It finds out at a write that it has acknowledged already.
+        scene.redis.command(&["SET", "filler", &"x".repeat(1000)]).await;
+        scene.redis.aof_write_is("err").await;
+        let (code, because) = (Code::Unavailable, "BACKEND_UNAVAILABLE");
+        scene.is_refused("orders", code, because, "MISCONF").await;
+        refuses_new_topics_too(&mut scene, code, because, "MISCONF").await;
+        let admin = AdminClient::new(scene.served.channel().await);
+        let warned = async || {
+            let info = admin.clone().get_server_info(proto::GetServerInfoRequest {}).await;
+            let warnings = info.expect("answered").into_inner().warnings;
+            warnings.iter().any(|warning| warning.contains("make room on its disk"))
+        };
+        let told = eventually("operators are told", PATIENCE, || async { warned().await });
+        tokio::join!(scene.lives_on(), told);
+        scene.redis.disk_has_room();
+        eventually("and that it is over", PATIENCE, || async { !warned().await }).await;
+        assert_eq!(scene.goes_on().await, ["orders after"]);
+    };
+    tokio::join!(full_disk(TopicSettings::default()), full_disk(durable()));
 }
 
 /// As an operator makes it one, or a failover: it keeps what it has.

@@ -27,6 +27,8 @@ pub(super) struct Persistence {
     fsync: Option<Fsync>,
     /// Whether it takes snapshots by itself; none: it does not tell.
     snapshots: Option<bool>,
+    /// The file, or the snapshot, that it could not write when it last tried: it takes nothing then.
+    unwritten: Option<Unwritten>,
     /// That follow it, and have caught up once.
     replicas: u32,
     /// This user may wait for replicas.
@@ -40,6 +42,12 @@ enum Fsync {
     /// Before it answers, whatever else it does.
     Always,
     Later,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unwritten {
+    File,
+    Snapshot,
 }
 
 /// What was read last, over which connection.
@@ -64,9 +72,14 @@ impl Watched {
             info!(?reached, "what redis does with a durable topic has changed");
         }
         if let Some((trouble, remedy)) = trouble
-            && before.is_some_and(|before| before.trouble().is_none())
+            && before.as_ref().is_some_and(|before| before.trouble().is_none())
         {
             warn!("redis may lose durable topics from now on: {trouble}: {remedy}");
+        }
+        if let Some(unwritten) = now.unwritten
+            && before.is_none_or(|before| before.unwritten.is_none())
+        {
+            warn!("{}", unwritten.told());
         }
         *self.read.lock() = (link.generation, now);
         Ok(())
@@ -141,6 +154,11 @@ impl Persistence {
             && setting("no-appendfsync-on-rewrite") == Some("no");
         let fsync =
             setting("appendfsync").map(|_| if always { Fsync::Always } else { Fsync::Later });
+        let unwritten = match () {
+            () if field("aof_last_write_status") == "err" => Some(Unwritten::File),
+            () if field("rdb_last_bgsave_status") == "err" => Some(Unwritten::Snapshot),
+            () => None,
+        };
         let online = |line: &str| line.starts_with("slave") && line.contains(",state=online,");
         Persistence {
             policy: field("maxmemory_policy").to_owned(),
@@ -148,6 +166,7 @@ impl Persistence {
             aof_is_whole: aof && (was_whole || !rewrites),
             fsync,
             snapshots: setting("save").map(|save| !save.is_empty()),
+            unwritten,
             replicas: info.lines().filter(|line| online(line)).count() as u32,
             waits_for_replicas: false,
             waits_for_disk: false,
@@ -197,7 +216,7 @@ impl Persistence {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.unwritten.iter().map(|it| it.told().into()).collect();
         if self.policy.starts_with("allkeys") {
             warnings.push(format!(
                 "maxmemory-policy is {}: when memory is short, redis may drop a topic's history; \
@@ -229,6 +248,21 @@ impl Persistence {
             );
         }
         warnings
+    }
+}
+
+impl Unwritten {
+    fn told(self) -> &'static str {
+        match self {
+            Unwritten::File => {
+                "redis cannot write its append-only file (aof_last_write_status is err) and takes \
+                 nothing until it can: make room on its disk"
+            }
+            Unwritten::Snapshot => {
+                "redis could not write its last snapshot (rdb_last_bgsave_status is err) and, unless \
+                 stop-writes-on-bgsave-error is no, takes nothing until it can: its log says why"
+            }
+        }
     }
 }
 
@@ -306,6 +340,20 @@ mod tests {
         let forgets = trouble(NO_AOF, &[("save", "")]).expect("refused");
         assert!(forgets.contains("appendonly yes"), "{forgets}");
         assert!(trouble(NO_AOF, &[]).expect("refused").contains("CONFIG GET"));
+    }
+
+    #[test]
+    fn a_file_or_snapshot_that_cannot_be_written_is_warned_of() {
+        let told = |info: &str| {
+            let warnings = read(info, &[]).warnings();
+            warnings.into_iter().filter(|told| told.contains("is err")).collect::<Vec<_>>()
+        };
+        let ok = "aof_last_write_status:ok\r\nrdb_last_bgsave_status:ok\r\n";
+        assert!(told(ok).is_empty() && told("").is_empty());
+        for name in ["aof_last_write_status", "rdb_last_bgsave_status"] {
+            let told = told(&ok.replace(&format!("{name}:ok"), &format!("{name}:err")));
+            assert!(matches!(&told[..], [one] if one.contains(name)), "{told:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct RedisServer {
     program: Option<PathBuf>,
     /// Options beside the usual ones.
     options: Vec<String>,
+    /// See [`RedisServer::disk_fills_up`].
+    small_disk: bool,
     child: Option<Child>,
 }
 
@@ -62,17 +64,39 @@ impl RedisServer {
         let dir = tempfile::tempdir().unwrap();
         let options = options(dir.path());
         let port = free_port();
-        let program = None;
-        let mut server = RedisServer { port, persistence, dir, program, options, child: None };
+        let (program, small_disk, child) = (None, false, None);
+        let mut server =
+            RedisServer { port, persistence, dir, program, options, small_disk, child };
         server.restart().await;
         server
     }
 
     /// One that has WAITAOF, which the oldest that is supported has not.
     pub(crate) async fn start_newer(persistence: Persistence) -> RedisServer {
+        RedisServer::start_as(persistence, Some(newer_program()), false).await
+    }
+
+    /// One whose disk may fill up.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn start_on_a_small_disk(persistence: Persistence) -> RedisServer {
+        RedisServer::start_as(persistence, None, true).await
+    }
+
+    /// The same that has WAITAOF.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn start_newer_on_a_small_disk(persistence: Persistence) -> RedisServer {
+        RedisServer::start_as(persistence, Some(newer_program()), true).await
+    }
+
+    async fn start_as(
+        persistence: Persistence,
+        program: Option<PathBuf>,
+        small_disk: bool,
+    ) -> RedisServer {
         let (dir, port, options) = (tempfile::tempdir().unwrap(), free_port(), Vec::new());
-        let program = Some(newer_program());
-        let mut server = RedisServer { port, persistence, dir, program, options, child: None };
+        let child = None;
+        let mut server =
+            RedisServer { port, persistence, dir, program, options, small_disk, child };
         server.restart().await;
         server
     }
@@ -98,7 +122,15 @@ impl RedisServer {
         self.kill9();
         let usual = || std::env::var_os("TIDINGS_REDIS_SERVER").map(PathBuf::from);
         let program = self.program.clone().or_else(usual).unwrap_or_else(|| "redis-server".into());
-        let mut command = Command::new(&program);
+        let mut command = match self.small_disk {
+            // It is to be told of a file that may not grow, not ended for it.
+            true => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""]).arg(&program);
+                shell
+            }
+            false => Command::new(&program),
+        };
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--dir", self.dir.path().to_str().unwrap()])
@@ -154,6 +186,49 @@ impl RedisServer {
 
     pub(crate) fn sigcont(&self) {
         signal(self.pid(), "-CONT");
+    }
+
+    /// Its append-only file may grow by so many bytes and no more, as on a disk that is full.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn disk_fills_up(&self, room: u64) {
+        assert!(self.small_disk, "a limit ends it");
+        let folder = std::fs::read_dir(self.dir().join("appendonlydir")).unwrap();
+        let sizes = folder.map(|file| file.unwrap().metadata().unwrap().len());
+        self.limit_files(Some(sizes.max().expect("an append-only file") + room));
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn disk_has_room(&self) {
+        self.limit_files(None);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn limit_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = Pid::from_raw(self.pid() as i32);
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(pid, Resource::Fsize, limit).expect("our own child");
+    }
+
+    /// Waits until it has ended of its own accord.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn ended(&mut self) {
+        let child = self.child.as_mut().expect("a running server");
+        let begun = std::time::Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "redis does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until it says this of the last write to its append-only file.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn aof_write_is(&self, status: &str) {
+        let told = format!("aof_last_write_status:{status}");
+        eventually(&told, Duration::from_secs(20), || async {
+            self.info("persistence").await.contains(&told)
+        })
+        .await;
     }
 
     /// One command on a connection of its own.
