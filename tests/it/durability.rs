@@ -9,8 +9,10 @@ use tidings::{
         redis::{Redis, RedisConfig},
     },
     event::Event,
+    limits::{COMMIT_WAIT_MAX, WAITERS_MAX},
     topic::Topic,
 };
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::support::{
     backend::{Broker, HASH, PATIENCE, STREAM, config, event, live, orders, sized},
@@ -52,13 +54,13 @@ async fn says_within(
     settings: &Arc<TopicSettings>,
     wanted: Durability,
 ) -> Appended {
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let end = Instant::now() + PATIENCE;
     loop {
         let stored = store(broker, settings).await;
         if stored.durability == wanted {
             return stored;
         }
-        assert!(tokio::time::Instant::now() < end, "no {wanted:?}, but {stored:?}");
+        assert!(Instant::now() < end, "no {wanted:?}, but {stored:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -123,7 +125,8 @@ async fn a_receipt_follows_when_redis_is_told_otherwise() {
 
 #[tokio::test]
 async fn a_receipt_says_replicated_only_where_the_replica_has_the_event() {
-    for persistence in [Persistence::None, Persistence::Rdb, Persistence::AofAlways] {
+    use Persistence::{AofAlways, AofEverysec, None, Rdb};
+    for persistence in [None, Rdb, AofEverysec, AofAlways] {
         let (mut primary, replica) = pair(persistence).await;
         let broker = Broker::open(&primary, "a").await;
         says_within(&broker, &replicated(), Durability::Replicated).await;
@@ -133,7 +136,7 @@ async fn a_receipt_says_replicated_only_where_the_replica_has_the_event() {
         assert_eq!(broker.redis.describe().durability, Durability::Replicated);
         let said = stored.iter().filter(|stored| stored.durability == Durability::Replicated);
         let last = said.map(|stored| stored.first.sequence).max().unwrap_or(1);
-        replica.replicaof(None).await;
+        replica.replicaof(Option::None).await;
         assert!(held(&replica).await >= last as i64, "{persistence:?}: {stored:?}");
     }
 }
@@ -151,7 +154,7 @@ async fn a_replica_that_stalls_costs_the_receipt_and_not_the_event() {
         let settings = replicated();
         let waiting = async {
             let stored = store(&broker, &settings).await;
-            (stored, tokio::time::Instant::now())
+            (stored, Instant::now())
         };
         let beside = async {
             // What waits for nobody goes by.
@@ -161,7 +164,7 @@ async fn a_replica_that_stalls_costs_the_receipt_and_not_the_event() {
                     broker.redis.append(&other, &kept(), vec![event("beside")].into()).await;
                 assert_eq!(stored.expect("stored").durability, left);
             }
-            tokio::time::Instant::now()
+            Instant::now()
         };
         let ((stalled, stalled_at), beside_at) = tokio::join!(waiting, beside);
         assert_eq!(stalled.durability, left, "{persistence:?}");
@@ -170,6 +173,78 @@ async fn a_replica_that_stalls_costs_the_receipt_and_not_the_event() {
         replica.sigcont();
         says_within(&broker, &replicated(), Durability::Replicated).await;
     }
+}
+
+/// More publishes than may wait at a time: each waits its turn, and who would have waited for too
+/// long is told that nothing of it is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_more_publishes_than_may_wait_each_has_its_turn_or_is_refused() {
+    // As many turns as there are seconds in what a publish may wait for its own, and some more.
+    const TOPICS: usize = WAITERS_MAX * 6 + 4;
+    let (primary, replica) = pair(Persistence::None).await;
+    let broker = Arc::new(Broker::open(&primary, "a").await);
+    says_within(&broker, &replicated(), Durability::Replicated).await;
+    let topic = |n: usize| -> Topic { format!("waits.{n}").parse().unwrap() };
+    let publish = |n: usize| {
+        let broker = broker.clone();
+        async move { broker.redis.append(&topic(n), &replicated(), vec![event("waits")].into()).await }
+    };
+    replica.sigstop();
+    let mut waiting = JoinSet::new();
+    for n in 0..TOPICS {
+        let publishing = publish(n);
+        waiting.spawn(async move { (n, publishing.await, Instant::now()) });
+    }
+    // While all connections are taken, what waits for nobody goes by, on known and on new topics.
+    let waits = async |count: i64| {
+        eventually("they wait", PATIENCE, || async { blocked(&primary).await == count }).await;
+    };
+    waits(WAITERS_MAX as i64).await;
+    for n in 0..20 {
+        let beside: Topic = format!("beside.{}", n % 2).parse().unwrap();
+        let stored = broker.redis.append(&beside, &kept(), vec![event("beside")].into()).await;
+        assert_eq!(stored.expect("stored").durability, Durability::Memory);
+    }
+    assert_eq!(broker.append(&"live".parse().unwrap(), "live").await.durability, Durability::Live);
+    let beside_at = Instant::now();
+
+    let all = tokio::time::timeout(2 * PATIENCE, waiting.join_all()).await.expect("answered");
+    assert!(all.iter().any(|(_, _, at)| beside_at < *at), "others had to wait, too");
+    let mut refused = 0;
+    for (n, answer, _) in all {
+        let exists = match answer {
+            Ok(stored) => {
+                assert_eq!(stored.durability, Durability::Memory, "{n}");
+                assert_eq!(stored.first.sequence, 1, "{n}");
+                1
+            }
+            Err(BackendError::Timeout { after }) => {
+                assert_eq!(after, COMMIT_WAIT_MAX);
+                refused += 1;
+                0
+            }
+            Err(error) => panic!("{n}: {error:?}"),
+        };
+        let stream = format!("td:{{{}}}:s", topic(n));
+        let Reply::Integer(entries) = primary.command(&["XLEN", &stream]).await else {
+            panic!("no number")
+        };
+        assert_eq!((entries - 1).max(0), exists, "{n}");
+    }
+    assert!(0 < refused && refused < TOPICS - 2 * WAITERS_MAX, "{refused} of {TOPICS}");
+    waits(0).await;
+    replica.sigcont();
+    says_within(&broker, &replicated(), Durability::Replicated).await;
+    for n in [0, TOPICS - 1] {
+        publish(n).await.expect("stored");
+    }
+}
+
+/// Clients of a Redis that wait.
+async fn blocked(redis: &RedisServer) -> i64 {
+    let info = redis.info("clients").await;
+    let count = info.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
+    count.expect("told").trim().parse().unwrap()
 }
 
 #[tokio::test]
