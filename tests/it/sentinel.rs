@@ -2,12 +2,20 @@
 //! after a failover, whatever becomes of the old one.
 
 use std::{
+    collections::HashSet,
     path::Path,
     time::{Duration, Instant},
 };
 
-use tidings::{broker::Broker, catalog::Catalog, grpc::client::BrokerClient, proto};
+use tidings::{
+    backend::TopicSettings,
+    broker::Broker,
+    catalog::Catalog,
+    grpc::client::BrokerClient,
+    proto::{self, subscribe_request::Start},
+};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -21,6 +29,7 @@ use crate::support::{
     redis::{Persistence, RedisServer, Reply, free_port},
     sentinel::{ANN, Failover, SERVICE, Sentinel, Service},
     served::{Served, reason},
+    settings::durable,
 };
 
 /// Where nothing is to fail over.
@@ -36,6 +45,8 @@ struct Publishing {
     client: BrokerClient<Channel>,
     next: u64,
     acknowledged: Vec<u64>,
+    /// Of those, what a replica has by word of the receipt.
+    replicated: Vec<u64>,
     /// Reasons of errors, as often as they came.
     refused: Vec<String>,
 }
@@ -43,7 +54,8 @@ struct Publishing {
 impl Publishing {
     async fn to(served: &Served) -> Publishing {
         let client = BrokerClient::new(served.channel().await);
-        Publishing { client, next: 1, acknowledged: Vec::new(), refused: Vec::new() }
+        let (acknowledged, replicated, refused) = Default::default();
+        Publishing { client, next: 1, acknowledged, replicated, refused }
     }
 
     async fn once(&mut self) -> Result<(), Status> {
@@ -54,9 +66,25 @@ impl Publishing {
             events: vec![event(id)],
             ..Default::default()
         };
-        self.client.publish(request).await?;
+        let published = self.client.publish(request).await?.into_inner();
         self.acknowledged.push(id);
+        if published.durability() == proto::Durability::Replicated {
+            self.replicated.push(id);
+        }
         Ok(())
+    }
+
+    /// Until the receipt says that a replica has it, or until one says that none has.
+    async fn until_replicated(&mut self, wanted: bool) {
+        let begun = Instant::now();
+        loop {
+            self.until_it_works().await;
+            if (self.replicated.last() == self.acknowledged.last()) == wanted {
+                return;
+            }
+            assert!(begun.elapsed() < FAILOVER_MAX, "{:?}", self.replicated);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn times(&mut self, count: u64) {
@@ -200,6 +228,62 @@ async fn a_primary_that_dies_is_left_for_the_next_one_without_a_silent_loss() {
         assert!(says_that_redis_is_away(&heard), "{heard:?}");
     }
     service.is_led_by(1).await;
+}
+
+/// A topic that waits for a replica, through a replica that stalls, and through failovers of each
+/// kind: what a receipt says that a replica has is read afterwards, and what it does not say is
+/// what may be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replica_has_by_word_of_the_receipt_survives_a_failover() {
+    let settings = TopicSettings { replicas: 1, ..durable() };
+    let catalog = Catalog::new(Vec::new(), "", settings).expect("no rules");
+    let mut service = Service::start_with(DOWN_AFTER, &ANN, &[]).await;
+    let broker = on_redis(&service.url_as("ann:pw@", ""), "a", catalog).await;
+    let reader = reading(Lines::open(&broker, request(&["orders"])).await, "last");
+    let served = Served::start(broker.clone(), Duration::ZERO).await;
+    let mut publishing = Publishing::to(&served).await;
+    publishing.until_replicated(true).await;
+
+    service.nodes[1].sigstop();
+    publishing.until_replicated(false).await;
+    service.nodes[1].sigcont();
+    publishing.until_replicated(true).await;
+    service.is_ready().await;
+
+    // Alone, the primary takes what is lost with it.
+    for how in [Failover::Killed, Failover::KilledAlone] {
+        publishing.times(50).await;
+        let before = publishing.replicated.len();
+        let alone = Duration::from_millis(500);
+        let stop = CancellationToken::new();
+        let goes_on = async {
+            while !stop.is_cancelled() {
+                publishing.until_it_works().await;
+            }
+        };
+        let failing_over = async {
+            service.fail_over(how, alone).await;
+            service.mend(how).await;
+            stop.cancel();
+        };
+        tokio::join!(goes_on, failing_over);
+        publishing.until_replicated(true).await;
+        let said = publishing.replicated.len() - before;
+        println!("{how:?}: {said} of {} are replicated", publishing.acknowledged.len());
+    }
+    publish_until_taken(&broker, "last").await;
+    let heard = reader.await.expect("heard to the end");
+    none_is_lost_in_silence(&publishing.acknowledged, &heard);
+    let earliest =
+        proto::SubscribeRequest { start: Some(Start::Earliest(true)), ..request(&["orders"]) };
+    let read =
+        reading(Lines::open(&broker, earliest).await, "last").await.expect("read to the end");
+    for (who, lines) in [("who was there", heard), ("who reads it all", read)] {
+        let ids: HashSet<u64> =
+            lines.iter().filter_map(|line| line.strip_prefix("orders ")?.parse().ok()).collect();
+        let lost: Vec<_> = publishing.replicated.iter().filter(|id| !ids.contains(id)).collect();
+        assert!(lost.is_empty(), "{who} never saw {lost:?}: {lines:?}");
+    }
 }
 
 async fn publish_until_taken(broker: &Broker, id: &str) {

@@ -147,6 +147,11 @@ impl Service {
             matches!(info, Ok(Reply::Text(info)) if info.contains("master_link_status:up"))
         })
         .await;
+        self.is_ready().await;
+    }
+
+    /// Waits until the sentinels could fail over.
+    pub(crate) async fn is_ready(&self) {
         for sentinel in &self.sentinels {
             eventually("the sentinel could fail over again", PATIENCE, || sentinel.is_ready())
                 .await;
