@@ -3,8 +3,8 @@
 //!
 //! A history of the one topic `orders` is written as lines, times in milliseconds:
 //! `pub 7 @10..12 1-3` (id 7, sent and answered then, acknowledged at 1-3; or `unknown`, or
-//! `denied`), `open @0 0-0`, `event @5 7 1-3`, `gap @6 1-3>2-0 ?` (or the number missed),
-//! `beat @7 1-3`, `lost @8`, `subscriber` (a second one begins), and what was done to the servers:
+//! `denied`; or `replicated` for `pub`, where a replica has it), `open @0 0-0`, `event @5 7 1-3`, `gap @6 1-3>2-0 ?` (or the number missed),
+//! `beat @7 1-3`, `stall @7..8` (the subscriber did not read), `lost @8`, `subscriber` (a second one begins), and what was done to the servers:
 //! `cut @1..2`, `identity @1..2`, `loss @1..2`, and `loss @1..2 invoices` where it was done to
 //! another topic only.
 
@@ -28,7 +28,7 @@ fn history(lines: &str) -> History {
             history.subscriptions.last_mut().unwrap().seen.push(seen);
         };
         match words[..] {
-            ["pub", id, times, outcome] => {
+            ["pub" | "replicated", id, times, outcome] => {
                 let (sent, answered) = span(times);
                 let outcome = match outcome {
                     "unknown" => Outcome::Unknown { code: Code::Unavailable },
@@ -50,6 +50,7 @@ fn history(lines: &str) -> History {
                     sent,
                     answered,
                     outcome,
+                    replicated: words[0] == "replicated",
                 });
             }
             ["open", at, position] => {
@@ -68,6 +69,10 @@ fn history(lines: &str) -> History {
             }
             ["beat", _, position] => {
                 see(&mut history, Seen::Heartbeat { topic: 0, position: place(position) });
+            }
+            ["stall", times] => {
+                let (from, to) = span(times);
+                see(&mut history, Seen::Stalled { from, to });
             }
             ["lost", at] => see(&mut history, Seen::Lost { at: time(at) }),
             ["subscriber"] => {
@@ -403,6 +408,31 @@ fn a_notice_comes_within_five_undisturbed_seconds() {
 }
 
 #[test]
+fn what_a_replica_has_is_not_lost_with_its_primary() {
+    let lost = |how: &str| {
+        format!("open @0 1-0\n {how} 1 @1..2 1-1\n loss @3..4 orders\n gap @5 1-0>2-0 ?")
+    };
+    judged(&lost("pub"), "");
+    judged(&lost("replicated"), "replicated yet lost");
+}
+
+#[test]
+fn who_does_not_read_is_told_when_it_reads_on() {
+    let stalled = |from: u64, event: u64| {
+        format!("open @0 1-0\n pub 1 @1..2 1-1\n stall @{from}..4000\n event @{event} 1 1-1")
+    };
+    judged(&stalled(3, 8900), "");
+    judged(&stalled(3, 9100), "late delivery");
+    // What another subscriber does is no excuse.
+    judged(
+        &format!("{}\n subscriber\n open @0 1-0\n event @5100 1 1-1", stalled(3, 8900)),
+        "late delivery",
+    );
+    // Nor is it one for what is still kept.
+    judged("open @0 1-0\n pub 1 @1..2 1-1\n stall @3..4000\n gap @4100 1-0>1-1 1", "wide gap");
+}
+
+#[test]
 fn a_delivery_comes_within_five_undisturbed_seconds() {
     judged("open @0 1-0\n pub 1 @1..2 1-1\n event @5100 1 1-1", "late delivery");
     judged("open @0 1-0\n pub 1 @1..2 1-1\n cut @50..4000\n event @5100 1 1-1", "");
@@ -455,6 +485,7 @@ fn what_the_topic_no_longer_keeps_may_lie_in_a_gap() {
         sent: 1000,
         answered: 2000,
         outcome: Outcome::Acked((1..=3000).map(place).collect()),
+        replicated: false,
     });
     let seen = &mut history.subscriptions[0].seen;
     seen.extend((2001..=3000).map(|sequence| Seen::Event {

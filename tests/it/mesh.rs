@@ -141,8 +141,17 @@ async fn a_deploy_of_the_brokers_is_survived_behind_each_proxy() {
                 }
                 let sent = clock.now();
                 let outcome = publish(&mut client, "orders", id..id + 1).await;
-                let (count, answered) = (1, clock.now());
-                publishes.push(Publish { topic: 0, first_id: id, count, sent, answered, outcome });
+                let (topic, first_id, count, answered) = (0, id, 1, clock.now());
+                let replicated = false;
+                publishes.push(Publish {
+                    topic,
+                    first_id,
+                    count,
+                    sent,
+                    answered,
+                    outcome,
+                    replicated,
+                });
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             (publishes, proxy)

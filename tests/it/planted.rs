@@ -22,6 +22,7 @@ async fn trial(name: &'static str, rules: Rules, kinds: &'static [Fault], faults
         events: 2000,
         rate: 200.0,
         streaming: 0,
+        sends_again: false,
         topics_exist: true,
     })
     .await;

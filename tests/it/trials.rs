@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
+use tidings::proto::gap::Reason;
 
 use crate::support::{
     broker::Make,
     redis::Persistence,
-    trial::{ALL, FAILOVERS, Fault, HARMLESS, PUBLISHERS, Plan, Verdict, run},
+    trial::{ALL, FAILOVERS, Fault, HARMLESS, HARMLESS_TO_DURABLE, PUBLISHERS, Plan, Verdict, run},
 };
 
 fn number(variable: &str) -> Option<u64> {
@@ -36,6 +37,7 @@ fn plan(name: &'static str, seed: u64) -> Plan {
         events: 52_000,
         rate: 700.0,
         streaming: 1,
+        sends_again: false,
         topics_exist: false,
     }
 }
@@ -85,16 +87,18 @@ async fn no_event_of_a_durable_topic_is_lost_in_silence() {
     assert!(counted > 0, "nothing was trimmed before a subscriber came to it: a trial of nothing");
 }
 
-/// Where nothing is trimmed and Redis writes down what it acknowledges, a durable topic loses nothing at all.
+/// Where nothing is trimmed and Redis writes down what it acknowledges, a durable topic loses nothing
+/// at all, and has once what is sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn durable_topics_lose_nothing_to_faults_that_lose_nothing() {
     let verdict = run(Plan {
         make: Make::Durable(1_000_000),
         persistence: Persistence::AofAlways,
-        kinds: HARMLESS,
-        faults: 11,
+        kinds: HARMLESS_TO_DURABLE,
+        faults: HARMLESS_TO_DURABLE.len() as u32,
         events: 8000,
         rate: 300.0,
+        sends_again: true,
         topics_exist: true,
         ..plan("durable, harmless", seed())
     })
@@ -130,11 +134,12 @@ async fn no_event_is_lost_in_silence() {
     };
     let mut verdicts = stream::iter((0..rounds).map(round)).buffer_unordered(ROUNDS.len());
     let mut failed = Vec::new();
-    let (mut acked, mut done) = (0, 0);
+    let (mut acked, mut done, mut slow) = (0, 0, 0);
     let mut unmet = BTreeSet::new();
     while let Some(verdict) = verdicts.next().await {
         println!("{}\n{}", verdict.row(), verdict.faults_by_kind());
         acked += verdict.report.acked;
+        slow += verdict.gaps_of(Reason::SlowConsumer);
         done += u64::from(verdict.faults.values().sum::<u32>());
         let missed = ALL.iter().filter(|fault| !verdict.faults.contains_key(fault));
         unmet.extend(missed.map(|fault| (verdict.plan.name, fault)));
@@ -148,6 +153,7 @@ async fn no_event_is_lost_in_silence() {
     let (faults, events) = (faults_each * rounds, events_each * rounds);
     assert!(done >= faults && acked >= events, "{done} faults, {acked} events");
     assert!(faults_each < kinds || unmet.is_empty(), "not met by each: {unmet:?}");
+    assert!(faults_each < kinds || slow > 0, "no subscriber that stalled fell behind");
 }
 
 /// Where Redis is the same and has everything, an outage within the history costs nothing.
@@ -183,6 +189,25 @@ async fn a_failover_behind_sentinels_loses_nothing_in_silence() {
     println!("{}\n{}\n{}", Verdict::head(), verdict.row(), verdict.faults_by_kind());
     verdict.acquit();
     assert!(verdict.report.gaps > 0, "no other history was noticed: {}", verdict.story());
+}
+
+/// The same with topics that wait for a replica: what the receipts say that it has is read by all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_replicas_have_is_lost_in_no_failover() {
+    let verdict = run(Plan {
+        make: Make::Replicated,
+        sentinels: true,
+        kinds: FAILOVERS,
+        faults: number("TIDINGS_TRIAL_FAULTS").unwrap_or(2) as u32,
+        events: number("TIDINGS_TRIAL_EVENTS").unwrap_or(1500),
+        ..plan("failovers, replicated", seed())
+    })
+    .await;
+    let said = verdict.report.replicated;
+    println!("{}\n{}\n{}", Verdict::head(), verdict.row(), verdict.faults_by_kind());
+    println!("{said} events had a replica by word of the receipt");
+    verdict.acquit();
+    assert!(said > 0, "nothing was replicated: a trial of nothing");
 }
 
 /// Of each request on a stream its answer says what became of it, also where Redis or the broker is

@@ -6,14 +6,19 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     tools::redis_server()?;
     let settings = settings(args)?;
     println!("the long run, with {settings:?}");
-    // A fifth of it on durable topics.
-    let of_durable = settings.iter().map(|(name, value)| match value.parse::<u64>() {
-        Ok(number) if *name != "TIDINGS_SEED" => (*name, number.div_ceil(5).to_string()),
-        _ => (*name, value.clone()),
-    });
+    let part = |of: u64| {
+        let part = settings.iter().map(|(name, value)| match value.parse::<u64>() {
+            Ok(number) if *name != "TIDINGS_SEED" => (*name, number.div_ceil(of).to_string()),
+            _ => (*name, value.clone()),
+        });
+        part.collect::<Vec<_>>()
+    };
     for (test, settings) in [
-        ("trials::no_event_is_lost_in_silence", settings.clone()),
-        ("trials::no_event_of_a_durable_topic_is_lost_in_silence", of_durable.collect()),
+        ("trials::no_event_is_lost_in_silence", part(1)),
+        // A fifth of it on durable topics …
+        ("trials::no_event_of_a_durable_topic_is_lost_in_silence", part(5)),
+        // … and some failovers, which take seconds each.
+        ("trials::what_replicas_have_is_lost_in_no_failover", part(20)),
     ] {
         let mut trials = cargo(["test", "--release", "--locked", "--test", "it"]);
         trials.args([test, "--", "--exact", "--nocapture"]);

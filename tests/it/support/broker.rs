@@ -32,6 +32,8 @@ pub(crate) enum Make {
     Program,
     /// The same; its topics are durable and keep so many events.
     Durable(u64),
+    /// The same; they keep everything and wait for a replica.
+    Replicated,
     /// `support/naive.rs`, inside the test.
     Naive,
     /// The real one inside the test, which may leave out a rule.
@@ -43,6 +45,7 @@ impl Make {
     pub(crate) fn kept_events(self) -> u64 {
         match self {
             Make::Durable(max_events) => max_events,
+            Make::Replicated => u64::MAX,
             Make::Program | Make::Naive | Make::InProcess(_) => tidings::limits::HISTORY_EVENTS,
         }
     }
@@ -51,14 +54,11 @@ impl Make {
         match self {
             Make::Program => Broker::program(&["--redis", redis_url]).await,
             Make::Durable(max_events) => {
-                let folder = tempfile::tempdir().expect("a folder");
-                let file = folder.path().join("tidings.toml");
-                let rule = format!(
-                    "[[topics]]\npattern = \">\"\nmode = \"durable\"\nmax_events = {max_events}\n"
-                );
-                std::fs::write(&file, rule).expect("written");
-                let file = file.to_str().expect("a path of text");
-                Broker::program(&["--redis", redis_url, "--config", file]).await
+                Broker::with_rule(redis_url, &format!("max_events = {max_events}"), &[]).await
+            }
+            Make::Replicated => {
+                let rule = "max_age = \"7d\"\nreplicas = 1";
+                Broker::with_rule(redis_url, rule, &["--allow-volatile"]).await
             }
             Make::Naive => super::naive::start(redis_url).await,
             Make::InProcess(rules) => in_process(redis_url, rules).await,
@@ -93,6 +93,16 @@ async fn in_process(redis_url: &str, rules: Rules) -> Broker {
 }
 
 impl Broker {
+    /// The program, its topics durable and with these lines more.
+    async fn with_rule(redis_url: &str, lines: &str, flags: &[&str]) -> Broker {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tidings.toml");
+        let rule = format!("[[topics]]\npattern = \">\"\nmode = \"durable\"\n{lines}\n");
+        std::fs::write(&file, rule).expect("written");
+        let file = file.to_str().expect("a path of text");
+        Broker::program(&[&["--redis", redis_url, "--config", file], flags].concat()).await
+    }
+
     /// Starts `tidings serve` on a free port, and waits until it says where it listens.
     pub(crate) async fn program(arguments: &[&str]) -> Broker {
         Broker::program_at("127.0.0.1:0", arguments).await

@@ -64,12 +64,21 @@ impl AddressBook {
 }
 
 pub(crate) fn connect(address: SocketAddr) -> Client {
-    let channel = Endpoint::from_shared(format!("http://{address}"))
-        .unwrap()
-        .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
-        .connect_lazy();
-    BrokerClient::new(channel)
+    BrokerClient::new(endpoint(address).connect_lazy())
+}
+
+/// A client that takes little ahead of what is read: a stream that is not read stalls.
+fn connect_as_reader(address: SocketAddr) -> Client {
+    let endpoint = endpoint(address).initial_stream_window_size(WINDOW);
+    BrokerClient::new(endpoint.initial_connection_window_size(WINDOW).connect_lazy())
+}
+
+/// The smallest with which every broker begins.
+const WINDOW: u32 = 65_535;
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect_timeout(Duration::from_secs(1)).tcp_nodelay(true)
 }
 
 pub(crate) fn event(id: u64, data: Vec<u8>) -> proto::Event {
@@ -94,26 +103,55 @@ pub(crate) fn reason(status: &Status) -> Option<String> {
 /// How long an answer to a publish is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-fn request(topic: &str, ids: Range<u64>) -> proto::PublishRequest {
-    let events = ids.map(|id| event(id, vec![b'.'; 64])).collect();
+/// What an event has, unless said otherwise.
+pub(crate) const DATA_BYTES: usize = 64;
+
+fn request(topic: &str, ids: Range<u64>, bytes: usize) -> proto::PublishRequest {
+    let events = ids.map(|id| event(id, vec![b'.'; bytes])).collect();
     proto::PublishRequest { topic: topic.into(), events, ..Default::default() }
 }
 
 /// Publishes events with these ids, in one call.
 pub(crate) async fn publish(client: &mut Client, topic: &str, ids: Range<u64>) -> Outcome {
-    match tokio::time::timeout(ANSWER_MAX, client.publish(request(topic, ids))).await {
-        Ok(Ok(response)) => acked(&response.into_inner()),
-        Ok(Err(status)) => outcome(&status),
-        Err(_) => Outcome::Unknown { code: Code::DeadlineExceeded },
+    publish_sized(client, topic, ids, DATA_BYTES).await.outcome
+}
+
+/// What a publisher was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) outcome: Outcome,
+    /// Replicas have it, by word of the receipt.
+    pub(crate) replicated: bool,
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Answer {
+        Answer { outcome, replicated: false }
     }
 }
 
-fn acked(response: &proto::PublishResponse) -> Outcome {
+/// The same, with so much data in each.
+pub(crate) async fn publish_sized(
+    client: &mut Client,
+    topic: &str,
+    ids: Range<u64>,
+    bytes: usize,
+) -> Answer {
+    let publishing = client.publish(request(topic, ids, bytes));
+    match tokio::time::timeout(ANSWER_MAX, publishing).await {
+        Ok(Ok(response)) => acked(&response.into_inner()),
+        Ok(Err(status)) => outcome(&status).into(),
+        Err(_) => Outcome::Unknown { code: Code::DeadlineExceeded }.into(),
+    }
+}
+
+fn acked(response: &proto::PublishResponse) -> Answer {
     let receipts = response.receipts.iter();
     let position = |receipt: &proto::Receipt| receipt.position.as_ref().map(position);
-    Outcome::Acked(
+    let outcome = Outcome::Acked(
         receipts.map(|receipt| position(receipt).unwrap_or(Position::BEGINNING)).collect(),
-    )
+    );
+    Answer { outcome, replicated: response.durability() == proto::Durability::Replicated }
 }
 
 /// A stream of publishes.
@@ -134,34 +172,34 @@ impl PublishStream {
 
     /// Sends a request without waiting for its answer; whether the stream still goes on.
     pub(crate) async fn send(&mut self, topic: &str, ids: Range<u64>) -> bool {
-        let publish = Some(request(topic, ids));
+        let publish = Some(request(topic, ids, DATA_BYTES));
         let request = proto::PublishStreamRequest { request_id: self.sent, publish };
         self.sent += 1;
         self.requests.send(request).await.is_ok()
     }
 
     /// The outcome of the next request that was sent, and whether the stream goes on.
-    pub(crate) async fn answer(&mut self) -> (Outcome, bool) {
+    pub(crate) async fn answer(&mut self) -> (Answer, bool) {
         use proto::publish_stream_response::Result as Told;
         let answer = match tokio::time::timeout(ANSWER_MAX, self.answers.message()).await {
             Ok(Ok(Some(answer))) => answer,
-            Ok(Ok(None)) => return (Outcome::Unknown { code: Code::Ok }, false),
+            Ok(Ok(None)) => return (Outcome::Unknown { code: Code::Ok }.into(), false),
             // What was taken was answered before the broker says why it ends.
-            Ok(Err(status)) => return (outcome(&status), false),
-            Err(_) => return (Outcome::Unknown { code: Code::DeadlineExceeded }, false),
+            Ok(Err(status)) => return (outcome(&status).into(), false),
+            Err(_) => return (Outcome::Unknown { code: Code::DeadlineExceeded }.into(), false),
         };
         assert_eq!(answer.request_id, self.answered, "answers come in the order of the requests");
         self.answered += 1;
-        let outcome = match answer.result.expect("a result") {
+        let answer = match answer.result.expect("a result") {
             Told::Published(published) => acked(&published),
             Told::Failure(failure) if failure.reason == "OUTCOME_UNKNOWN" => {
-                Outcome::Unknown { code: failure.code.into() }
+                Outcome::Unknown { code: failure.code.into() }.into()
             }
             Told::Failure(failure) => {
-                Outcome::NotPublished { code: failure.code.into(), reason: failure.reason }
+                Outcome::NotPublished { code: failure.code.into(), reason: failure.reason }.into()
             }
         };
-        (outcome, true)
+        (answer, true)
     }
 }
 
@@ -180,7 +218,19 @@ fn outcome(status: &Status) -> Outcome {
 /// position it has stored, and remembers everything it saw.
 pub(crate) struct Subscriber {
     saw: Arc<Mutex<Saw>>,
+    stall: Stall,
     task: JoinHandle<()>,
+}
+
+/// Makes a subscriber stop reading for a while.
+#[derive(Debug, Clone)]
+pub(crate) struct Stall(mpsc::Sender<Duration>);
+
+impl Stall {
+    /// At its next look, unless it is already told to.
+    pub(crate) fn begin(&self, length: Duration) {
+        let _ = self.0.try_send(length);
+    }
 }
 
 #[derive(Default)]
@@ -207,8 +257,14 @@ impl Subscriber {
     ) -> Subscriber {
         let subscription = Subscription { topics: mine.clone(), seen: Vec::new() };
         let saw = Arc::new(Mutex::new(Saw { subscription, ..Saw::default() }));
-        let runner = Runner { clock, topics, mine, saw: saw.clone(), stored: HashMap::new() };
-        Subscriber { saw, task: tokio::spawn(runner.run(book, preferred)) }
+        let (stall, stalls) = mpsc::channel(1);
+        let (stall, stored) = (Stall(stall), HashMap::new());
+        let runner = Runner { clock, topics, mine, saw: saw.clone(), stored, stalls };
+        Subscriber { saw, stall, task: tokio::spawn(runner.run(book, preferred)) }
+    }
+
+    pub(crate) fn stall(&self) -> Stall {
+        self.stall.clone()
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -235,6 +291,7 @@ struct Runner {
     saw: Arc<Mutex<Saw>>,
     /// Where to go on, by topic; empty before the first Opened.
     stored: HashMap<TopicId, Position>,
+    stalls: mpsc::Receiver<Duration>,
 }
 
 impl Runner {
@@ -272,12 +329,25 @@ impl Runner {
             client_name: "trial".into(),
             ..Default::default()
         };
-        let mut client = connect(address);
+        let mut client = connect_as_reader(address);
         let subscribed = tokio::time::timeout(SILENCE_MAX, client.subscribe(request)).await;
         let Ok(Ok(response)) = subscribed else { return false };
         let mut stream: Streaming<proto::SubscribeResponse> = response.into_inner();
         let mut open = false;
-        while let Ok(Ok(Some(frame))) = tokio::time::timeout(SILENCE_MAX, stream.message()).await {
+        loop {
+            let reading = tokio::time::timeout(SILENCE_MAX, stream.message());
+            let frame = tokio::select! {
+                // A stall is not put off by what can be read.
+                biased;
+                Some(length) = self.stalls.recv() => {
+                    let from = self.clock.now();
+                    tokio::time::sleep(length).await;
+                    self.see(Seen::Stalled { from, to: self.clock.now() });
+                    continue;
+                }
+                frame = reading => frame,
+            };
+            let Ok(Ok(Some(frame))) = frame else { break };
             let goes_away = matches!(frame.control, Some(Control::GoAway(_)));
             open |= matches!(frame.control, Some(Control::Opened(_)));
             self.take(broker, frame);
@@ -355,7 +425,7 @@ impl Runner {
             Seen::Event { topic, id, .. } => {
                 saw.latest.insert(*topic, *id);
             }
-            Seen::Gap { .. } | Seen::Heartbeat { .. } => (),
+            Seen::Gap { .. } | Seen::Heartbeat { .. } | Seen::Stalled { .. } => (),
         }
         saw.subscription.seen.push(seen);
     }

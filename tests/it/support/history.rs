@@ -50,6 +50,8 @@ pub(crate) struct Publish {
     pub(crate) sent: Micros,
     pub(crate) answered: Micros,
     pub(crate) outcome: Outcome,
+    /// A replica has them, by word of the receipt: they outlive their primary.
+    pub(crate) replicated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +93,11 @@ pub(crate) enum Seen {
     Heartbeat {
         topic: TopicId,
         position: Position,
+    },
+    /// The subscriber read nothing for so long.
+    Stalled {
+        from: Micros,
+        to: Micros,
     },
     /// The stream ended.
     Lost {
@@ -167,6 +174,8 @@ pub(crate) enum Violation {
     Undetected { who: Who, id: u64, position: Position },
     /// One place, two events.
     PositionTwice { topic: String, position: Position, ids: (u64, u64) },
+    /// A replica had it, by word of the receipt, and nothing trimmed it, yet it lies in a gap.
+    ReplicatedYetLost { who: Who, id: u64, position: Position },
     /// Delivered elsewhere than its receipt says.
     AckedElsewhere { who: Who, id: u64, acked: Position, delivered: Position },
     /// The receipts of one call are not one position after the other.
@@ -194,6 +203,8 @@ pub(crate) struct Who {
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     pub(crate) acked: u64,
+    /// Of those, what replicas had by word of the receipt.
+    pub(crate) replicated: u64,
     pub(crate) unknown: u64,
     pub(crate) refused: u64,
     pub(crate) deliveries: u64,
@@ -241,6 +252,7 @@ impl Violation {
             Violation::Miscounted { .. } => "miscounted",
             Violation::Undetected { .. } => "undetected",
             Violation::PositionTwice { .. } => "position twice",
+            Violation::ReplicatedYetLost { .. } => "replicated yet lost",
             Violation::AckedElsewhere { .. } => "acked elsewhere",
             Violation::TornBatch { .. } => "torn batch",
             Violation::AckOrder { .. } => "ack order",
@@ -267,6 +279,7 @@ struct Sent<'a> {
     /// Where it was acknowledged.
     position: Option<Position>,
     outcome: &'a Outcome,
+    replicated: bool,
 }
 
 pub(crate) fn check(history: &History) -> Report {
@@ -303,6 +316,7 @@ fn index<'a>(history: &'a History, report: &mut Report) -> HashMap<u64, Sent<'a>
         match &publish.outcome {
             Outcome::Acked(positions) => {
                 report.acked += publish.count;
+                report.replicated += if publish.replicated { publish.count } else { 0 };
                 let consecutive = positions.len() as u64 == publish.count
                     && positions.windows(2).all(|pair| pair[1] == next(pair[0]))
                     && positions.iter().all(|place| place.sequence > 0 && place.epoch > 0);
@@ -328,6 +342,7 @@ fn index<'a>(history: &'a History, report: &mut Report) -> HashMap<u64, Sent<'a>
                 answered: publish.answered,
                 position,
                 outcome: &publish.outcome,
+                replicated: publish.replicated,
             };
             let earlier = events.insert(publish.first_id + offset, sent);
             assert!(earlier.is_none(), "the trial used an id twice");
@@ -371,7 +386,11 @@ fn check_places(history: &History, events: &HashMap<u64, Sent<'_>>, report: &mut
     let seen = history.subscriptions.iter().flat_map(|subscription| &subscription.seen);
     let deliveries = seen.filter_map(|seen| match seen {
         Seen::Event { topic, position, id, .. } => Some((*topic, *position, *id)),
-        Seen::Opened { .. } | Seen::Gap { .. } | Seen::Heartbeat { .. } | Seen::Lost { .. } => None,
+        Seen::Opened { .. }
+        | Seen::Gap { .. }
+        | Seen::Heartbeat { .. }
+        | Seen::Stalled { .. }
+        | Seen::Lost { .. } => None,
     });
     for (topic, position, id) in acks.chain(deliveries) {
         match places.entry((topic, position)) {
@@ -458,6 +477,7 @@ impl<'a> View<'a> {
                 | Seen::Event { .. }
                 | Seen::Gap { .. }
                 | Seen::Heartbeat { .. }
+                | Seen::Stalled { .. }
                 | Seen::Lost { .. } => (),
             }
         }
@@ -637,11 +657,21 @@ impl<'a> View<'a> {
             }
             let top = reached.entry(seen.gap.until.epoch).or_default();
             *top = seen.gap.until.sequence.max(*top);
+            let is_trimmed = |position: Position| {
+                let newer = reached[&position.epoch].saturating_sub(position.sequence);
+                newer + TRIM_SLACK >= history.kept_events
+            };
+            for &id in &seen.missing {
+                let sent = &self.events[&id];
+                let position = sent.position.expect("acknowledged");
+                if sent.replicated && !is_trimmed(position) {
+                    let violation = Violation::ReplicatedYetLost { who: who(), id, position };
+                    report.violations.push(violation);
+                }
+            }
             let excess = seen.missing.iter().filter(|id| {
                 let sent = &self.events[*id];
-                let position = sent.position.expect("acknowledged");
-                let newer = reached[&position.epoch].saturating_sub(position.sequence);
-                let trimmed = newer + TRIM_SLACK >= history.kept_events;
+                let trimmed = is_trimmed(sent.position.expect("acknowledged"));
                 let lost = history.disturbances.iter().any(|done| {
                     matches!(done.harm, Harm::Loss(_))
                         && done.touches(self.topic)
@@ -691,8 +721,8 @@ fn covers(gap: &Gap, position: Position, fits_in_time: impl Fn() -> bool) -> boo
     }
 }
 
-/// When a subscriber could not be told anything of a topic: its stream was down, or something was
-/// being done to the topic, to Redis or to its broker.
+/// When a subscriber could not be told anything of a topic: its stream was down, it did not read,
+/// or something was being done to the topic, to Redis or to its broker.
 pub(crate) struct Timeline {
     /// In order, none touching the next.
     bad: Vec<(Micros, Micros)>,
@@ -716,6 +746,7 @@ impl Timeline {
                         streams.push((from, *at, broker));
                     }
                 }
+                Seen::Stalled { from, to } => bad.push((*from, *to)),
                 Seen::Event { .. } | Seen::Gap { .. } | Seen::Heartbeat { .. } => (),
             }
         }

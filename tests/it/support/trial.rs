@@ -2,30 +2,27 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use fastrand::Rng;
+use tidings::proto::gap::Reason;
 use tokio::time::sleep;
 
 use super::{
     beside_others,
     broker::{Broker, Make},
-    client::{AddressBook, Client, Clock, PublishStream, Subscriber, connect, publish},
-    history::{Disturbance, Harm, History, Outcome, Publish, Report, TopicId, check},
+    client::{AddressBook, Clock, DATA_BYTES, Stall, Subscriber, connect},
+    history::{Disturbance, Harm, History, Outcome, Publish, Report, Seen, TopicId, check},
     holds_within,
     proxy::{Direction, FaultProxy, Mode, Which},
+    publisher::{Publisher, Traffic, publish_once},
     redis::{Persistence, RedisServer},
     sentinel::{ANN, Failover, Service},
 };
 
 pub(crate) const PUBLISHERS: usize = 3;
-/// Requests of a stream that are sent together.
-const STREAMED_TOGETHER: u64 = 8;
 const SUBSCRIBERS: usize = 4;
 
 #[derive(Debug, Clone)]
@@ -46,6 +43,9 @@ pub(crate) struct Plan {
     pub(crate) rate: f64,
     /// So many of the publishers publish on streams.
     pub(crate) streaming: usize,
+    /// The others send again what they were not answered, and some of what they were, to the next
+    /// broker: for topics that know ids again.
+    pub(crate) sends_again: bool,
     /// Whether the topics exist before anybody listens.
     pub(crate) topics_exist: bool,
 }
@@ -78,6 +78,9 @@ pub(crate) enum Fault {
     /// A replica of nobody there: another identity, nothing lost.
     ReplicaOfNobody,
     BrokerKill,
+    /// A subscriber stops reading while more comes on one of its topics than the broker holds for
+    /// whoever lags, and more than a live topic keeps. It goes on to do so beside the next faults.
+    Stall,
     /// Subscription connections carry noise in place of what Redis says, until they are closed.
     Chatter,
     /// A topic is put back to what it was a moment ago, and Redis stays the same.
@@ -96,6 +99,16 @@ const QUIET_TOPICS: usize = 6;
 /// What a topic has at least before its [`Fault::SecondLife`], and in which steps.
 const SECOND_LIFE_AFTER: u64 = 6000;
 const SECOND_LIFE_STEP: u64 = 500;
+
+/// What comes on a topic in a [`Fault::Stall`]: so many requests of so many events.
+const STALL_REQUESTS: usize = 40;
+const STALL_EVENTS: u64 = 64;
+/// Of each event: together they are more than the broker holds in memory.
+const STALL_BYTES: usize = 1300;
+const _: () = assert!(
+    STALL_REQUESTS * STALL_EVENTS as usize * STALL_BYTES > 3 * tidings::limits::LOG_BYTES_MAX / 2
+);
+const _: () = assert!(STALL_REQUESTS as u64 * STALL_EVENTS > 2 * tidings::limits::HISTORY_EVENTS);
 
 /// All but the four that the planted bugs need.
 pub(crate) const ALL: &[Fault] = &[
@@ -120,6 +133,7 @@ pub(crate) const ALL: &[Fault] = &[
     Fault::ReplicaOfFork,
     Fault::ReplicaOfNobody,
     Fault::BrokerKill,
+    Fault::Stall,
 ];
 
 /// After these Redis is the same and has everything.
@@ -135,6 +149,22 @@ pub(crate) const HARMLESS: &[Fault] = &[
     Fault::Delay,
     Fault::Throttle,
     Fault::BrokerKill,
+];
+
+/// After these a durable topic that keeps all has lost nothing.
+pub(crate) const HARMLESS_TO_DURABLE: &[Fault] = &[
+    Fault::RedisStop,
+    Fault::KillPubsub,
+    Fault::KillNormal,
+    Fault::HoleSub,
+    Fault::HoleCmd,
+    Fault::HoleAll,
+    Fault::Cut,
+    Fault::Freeze,
+    Fault::Delay,
+    Fault::Throttle,
+    Fault::BrokerKill,
+    Fault::Stall,
 ];
 
 /// What may be done to a service with sentinels.
@@ -178,6 +208,7 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
         busy,
         quiet: 0,
         publishes: Vec::new(),
+        readers: Vec::new(),
         redis,
         service,
         elsewhere: None,
@@ -200,16 +231,18 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
         publishes.extend(stage.publish_to_each(&traffic).await);
     }
 
-    let subscribers: Vec<Subscriber> = (0..SUBSCRIBERS)
-        .map(|index| {
-            let mut mine: Vec<TopicId> = (0..busy).collect();
-            rng.shuffle(&mut mine);
-            mine.truncate(rng.usize(2..=busy));
-            mine.extend(busy..stage.topics.len());
-            let (book, topics) = (stage.book.clone(), stage.topics.clone());
-            Subscriber::start(stage.clock, book, index % plan.brokers, topics, mine)
-        })
-        .collect();
+    let mut subscribers = Vec::new();
+    for index in 0..SUBSCRIBERS {
+        let mut mine: Vec<TopicId> = (0..busy).collect();
+        rng.shuffle(&mut mine);
+        mine.truncate(rng.usize(2..=busy));
+        mine.extend(busy..stage.topics.len());
+        let (book, topics) = (stage.book.clone(), stage.topics.clone());
+        let preferred = index % plan.brokers;
+        let one = Subscriber::start(stage.clock, book, preferred, topics, mine.clone());
+        stage.readers.push((one.stall(), mine[0]));
+        subscribers.push(one);
+    }
     let opened = || async { subscribers.iter().all(Subscriber::is_open) };
     let all_open = holds_within(Duration::from_secs(20), opened).await;
     if !all_open {
@@ -227,6 +260,7 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
                 rng: rng.fork(),
                 rate: plan.rate,
                 broker: index,
+                sends_again: plan.sends_again,
             };
             // The naive facade has no streams of publishes.
             let streams = index < plan.streaming && plan.make != Make::Naive;
@@ -276,128 +310,6 @@ fn tail(text: &str, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// What publishers and the tormentor share.
-#[derive(Debug, Clone, Default)]
-struct Traffic {
-    next_id: Arc<AtomicU64>,
-    acked: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    pause: Arc<AtomicBool>,
-}
-
-struct Publisher {
-    clock: Clock,
-    book: AddressBook,
-    topics: Arc<Vec<String>>,
-    busy: usize,
-    traffic: Traffic,
-    rng: Rng,
-    rate: f64,
-    broker: usize,
-}
-
-impl Publisher {
-    async fn run(mut self) -> Vec<Publish> {
-        let mut client: Option<Client> = None;
-        let mut publishes = Vec::new();
-        while !self.traffic.stop.load(Ordering::Relaxed) {
-            if self.traffic.pause.load(Ordering::Relaxed) {
-                sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-            let Some(open) = &mut client else {
-                sleep(Duration::from_millis(50)).await;
-                client = self.book.find(self.broker).map(|(_, address)| connect(address));
-                continue;
-            };
-            let topic = self.rng.usize(..self.busy);
-            let count =
-                if self.rng.u8(..6) == 0 { self.rng.u64(9..=64) } else { self.rng.u64(1..=8) };
-            let published =
-                publish_once(self.clock, open, &self.topics, topic, count, &self.traffic).await;
-            if !matches!(published.outcome, Outcome::Acked(_)) {
-                client = None;
-                self.broker += 1;
-            }
-            publishes.push(published);
-            sleep(Duration::from_secs_f64(count as f64 / self.rate)).await;
-        }
-        publishes
-    }
-}
-
-impl Publisher {
-    /// As [`Publisher::run`], but several requests are under way at a time.
-    async fn stream(mut self) -> Vec<Publish> {
-        let mut stream: Option<PublishStream> = None;
-        let mut publishes = Vec::new();
-        while !self.traffic.stop.load(Ordering::Relaxed) {
-            if self.traffic.pause.load(Ordering::Relaxed) {
-                sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-            let Some(open) = &mut stream else {
-                sleep(Duration::from_millis(50)).await;
-                let Some((_, address)) = self.book.find(self.broker) else { continue };
-                stream = PublishStream::open(&mut connect(address)).await;
-                self.broker += usize::from(stream.is_none());
-                continue;
-            };
-            let mut under_way = Vec::new();
-            let (mut events, mut goes_on) = (0, true);
-            for _ in 0..self.rng.u64(1..=STREAMED_TOGETHER) {
-                let (topic, count) = (self.rng.usize(..self.busy), self.rng.u64(1..=8));
-                let first_id = self.traffic.next_id.fetch_add(count, Ordering::Relaxed);
-                let ids = first_id..first_id + count;
-                under_way.push((topic, first_id, count, self.clock.now()));
-                events += count;
-                goes_on &= open.send(&self.topics[topic], ids).await;
-            }
-            let mut ended = None;
-            for (topic, first_id, count, sent) in under_way {
-                let outcome = match ended.clone() {
-                    Some(outcome) => outcome,
-                    None => {
-                        let (outcome, still) = open.answer().await;
-                        // As a service would, it tries the next broker then.
-                        goes_on &= still && matches!(outcome, Outcome::Acked(_));
-                        ended = (!still).then(|| outcome.clone());
-                        outcome
-                    }
-                };
-                if matches!(outcome, Outcome::Acked(_)) {
-                    self.traffic.acked.fetch_add(count, Ordering::Relaxed);
-                }
-                let answered = self.clock.now();
-                publishes.push(Publish { topic, first_id, count, sent, answered, outcome });
-            }
-            if !goes_on {
-                stream = None;
-                self.broker += 1;
-            }
-            sleep(Duration::from_secs_f64(events as f64 / self.rate)).await;
-        }
-        publishes
-    }
-}
-
-async fn publish_once(
-    clock: Clock,
-    client: &mut Client,
-    topics: &[String],
-    topic: TopicId,
-    count: u64,
-    traffic: &Traffic,
-) -> Publish {
-    let first_id = traffic.next_id.fetch_add(count, Ordering::Relaxed);
-    let sent = clock.now();
-    let outcome = publish(client, &topics[topic], first_id..first_id + count).await;
-    if matches!(outcome, Outcome::Acked(_)) {
-        traffic.acked.fetch_add(count, Ordering::Relaxed);
-    }
-    Publish { topic, first_id, count, sent, answered: clock.now(), outcome }
-}
-
 /// Everything that faults are done to.
 struct Stage {
     clock: Clock,
@@ -407,6 +319,8 @@ struct Stage {
     busy: usize,
     quiet: usize,
     publishes: Vec<Publish>,
+    /// The subscribers, each with a busy topic of its own.
+    readers: Vec<(Stall, TopicId)>,
     redis: RedisServer,
     service: Option<Service>,
     elsewhere: Option<RedisServer>,
@@ -598,6 +512,16 @@ impl Stage {
                 millis(rng, 500..1000).await;
                 self.proxies.iter().for_each(FaultProxy::heal);
             }
+            Fault::Stall => {
+                let (stall, topic) = rng.choice(&self.readers).expect("subscribers").clone();
+                stall.begin(Duration::from_millis(rng.u64(1500..4000)));
+                let what = (STALL_EVENTS, STALL_BYTES);
+                for attempt in 0..STALL_REQUESTS {
+                    self.publish_sized_at(attempt, topic, what, traffic).await;
+                }
+                // Nothing was done to anybody else: no excuse.
+                return;
+            }
             Fault::Failover(how) => {
                 // One more for brokers that are for a moment at two primaries.
                 harm = Harm::Loss(2);
@@ -640,9 +564,19 @@ impl Stage {
     }
 
     async fn publish_at(&mut self, broker: usize, topic: TopicId, count: u64, traffic: &Traffic) {
+        self.publish_sized_at(broker, topic, (count, DATA_BYTES), traffic).await;
+    }
+
+    async fn publish_sized_at(
+        &mut self,
+        broker: usize,
+        topic: TopicId,
+        what: (u64, usize),
+        traffic: &Traffic,
+    ) {
         let (_, address) = self.book.find(broker).expect("a live broker");
         let mut client = connect(address);
-        let one = publish_once(self.clock, &mut client, &self.topics, topic, count, traffic).await;
+        let one = publish_once(self.clock, &mut client, &self.topics, topic, what, traffic).await;
         self.publishes.push(one);
     }
 
@@ -696,8 +630,15 @@ impl Stage {
             for attempt in 0..100 {
                 let (_, address) = self.book.find(attempt).expect("a live broker");
                 let mut client = connect(address);
-                let one =
-                    publish_once(self.clock, &mut client, &self.topics, topic, 1, traffic).await;
+                let one = publish_once(
+                    self.clock,
+                    &mut client,
+                    &self.topics,
+                    topic,
+                    (1, DATA_BYTES),
+                    traffic,
+                )
+                .await;
                 let acked = matches!(one.outcome, Outcome::Acked(_));
                 publishes.push(one);
                 if acked {
@@ -780,10 +721,20 @@ impl Verdict {
     }
 
     /// Every announcement, by subscriber.
-    fn gaps(&self) -> Vec<(usize, &super::history::Seen)> {
+    fn gaps(&self) -> Vec<(usize, &Seen)> {
         let subscriptions = self.history.subscriptions.iter().enumerate();
         let seen = subscriptions.flat_map(|(index, one)| one.seen.iter().map(move |s| (index, s)));
-        seen.filter(|(_, seen)| !matches!(seen, super::history::Seen::Event { .. })).collect()
+        seen.filter(|(_, seen)| !matches!(seen, Seen::Event { .. })).collect()
+    }
+
+    /// How many announcements have this reason.
+    pub(crate) fn gaps_of(&self, wanted: Reason) -> usize {
+        let is_wanted = |seen: &&Seen| match seen {
+            Seen::Gap { gap, .. } => gap.reason == wanted as i32,
+            _ => false,
+        };
+        let subscriptions = self.history.subscriptions.iter();
+        subscriptions.map(|one| one.seen.iter().filter(is_wanted).count()).sum()
     }
 
     pub(crate) fn faults_by_kind(&self) -> String {
