@@ -53,7 +53,7 @@ impl Scene {
         let lines = Lines::open(&broker, request(&["orders"])).await;
         let served = Served::start(broker, Duration::ZERO).await;
         let client = BrokerClient::new(served.channel().await);
-        let mut scene = Scene { redis, client, lines, served: served };
+        let mut scene = Scene { redis, client, lines, served };
         scene.publish("orders", "before").await.expect("stored");
         assert_eq!(scene.heard_until("before").await, ["orders before"]);
         scene
