@@ -11,6 +11,7 @@
 //! nothing was being done to the servers in between ([`Timeline`]).
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet, hash_map},
     fmt,
 };
@@ -640,7 +641,13 @@ impl<'a> View<'a> {
             let excess = seen.missing.iter().filter(|id| {
                 let sent = &self.events[*id];
                 let position = sent.position.expect("acknowledged");
-                let newer = reached[&position.epoch].saturating_sub(position.sequence);
+                // A later life takes from those before it once it fills all that is kept.
+                let newer = reached.iter().map(|(&epoch, &top)| match epoch.cmp(&position.epoch) {
+                    Ordering::Less => 0,
+                    Ordering::Equal => top.saturating_sub(position.sequence),
+                    Ordering::Greater => top,
+                });
+                let newer = newer.max().unwrap_or_default();
                 let trimmed = newer + TRIM_SLACK >= history.kept_events;
                 let lost = history.disturbances.iter().any(|done| {
                     matches!(done.harm, Harm::Loss(_))
