@@ -501,6 +501,38 @@ fn what_the_topic_no_longer_keeps_may_lie_in_a_gap() {
 }
 
 #[test]
+fn what_a_later_life_pushed_out_may_lie_in_a_gap() {
+    let mut history = history(
+        "open @0 1-0
+         pub 1 @2000..2001 1-1
+         gap @6000 1-0>2-700 ?",
+    );
+    let place = |sequence| Position::new(2, sequence);
+    let publish = |first_id: u64, count: u64| Publish {
+        topic: 0,
+        first_id,
+        count,
+        sent: 2100,
+        answered: 2200,
+        outcome: Outcome::Acked((first_id - 10..first_id - 10 + count).map(place).collect()),
+        replicated: false,
+    };
+    history.publishes.push(publish(11, 1700));
+    let seen = &mut history.subscriptions[0].seen;
+    seen.extend((701..=1700).map(|sequence| Seen::Event {
+        at: 6000,
+        topic: 0,
+        position: place(sequence),
+        id: sequence + 10,
+    }));
+    assert_eq!(check(&history).count(&["wide gap"]), 0);
+    assert_eq!(check(&history).missing, 701);
+    // One that does not fill what is kept takes nothing from the life before it.
+    history.kept_events = 2500;
+    assert_eq!(check(&history).count(&["wide gap"]), 1);
+}
+
+#[test]
 fn gaps_without_a_loss_need_a_reason() {
     judged("open @0 1-0\n gap @2 1-0>2-0 ?", "false alarms");
     judged("open @0 1-0\n identity @1..1\n gap @2 1-0>2-0 ?", "");

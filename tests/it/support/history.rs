@@ -11,6 +11,7 @@
 //! nothing was being done to the servers in between ([`Timeline`]).
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet, hash_map},
     fmt,
 };
@@ -658,8 +659,13 @@ impl<'a> View<'a> {
             let top = reached.entry(seen.gap.until.epoch).or_default();
             *top = seen.gap.until.sequence.max(*top);
             let is_trimmed = |position: Position| {
-                let newer = reached[&position.epoch].saturating_sub(position.sequence);
-                newer + TRIM_SLACK >= history.kept_events
+                // A later life takes from those before it once it fills all that is kept.
+                let newer = reached.iter().map(|(&epoch, &top)| match epoch.cmp(&position.epoch) {
+                    Ordering::Less => 0,
+                    Ordering::Equal => top.saturating_sub(position.sequence),
+                    Ordering::Greater => top,
+                });
+                newer.max().unwrap_or_default() + TRIM_SLACK >= history.kept_events
             };
             for &id in &seen.missing {
                 let sent = &self.events[&id];

@@ -297,6 +297,13 @@ impl RedisServer {
         }
     }
 
+    /// Whether its append-only file is being written anew. After everything was taken over from
+    /// another server the old file is in force until then, also where each write is synced.
+    pub(crate) async fn rewrites_its_log(&self) -> bool {
+        let info = self.info("persistence").await;
+        ["aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"].iter().any(|on| info.contains(on))
+    }
+
     /// How often a command was called since the start.
     pub(crate) async fn calls(&self, command: &str) -> u64 {
         let head = format!("cmdstat_{command}:calls=");

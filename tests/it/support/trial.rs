@@ -376,13 +376,13 @@ impl Stage {
         let mut harm = Harm::None;
         match fault {
             Fault::RedisKill => {
-                harm = self.harm_of_kill();
+                harm = self.harm_of_kill().await;
                 self.redis.kill9();
                 millis(rng, 0..1000).await;
                 self.redis.restart().await;
             }
             Fault::RedisKillUnseen => {
-                harm = self.harm_of_kill();
+                harm = self.harm_of_kill().await;
                 self.proxies[broker].set(Which::All, Direction::Both, Mode::BlackHole);
                 millis(rng, 0..500).await;
                 self.redis.kill9();
@@ -580,10 +580,11 @@ impl Stage {
         self.publishes.push(one);
     }
 
-    fn harm_of_kill(&self) -> Harm {
+    async fn harm_of_kill(&self) -> Harm {
         match self.plan.persistence {
             // What is not yet written when a slow fsync is under way goes with the process.
             Persistence::None | Persistence::Rdb | Persistence::AofEverysec => Harm::Loss(1),
+            Persistence::AofAlways if self.redis.rewrites_its_log().await => Harm::Loss(1),
             Persistence::AofAlways => Harm::Identity,
         }
     }
