@@ -82,6 +82,8 @@ pub const PAGE_BYTES: usize = 1 << 20;
 pub const PAGE_ENTRIES: usize = 64;
 /// The same, of entries of one event: Redis is busy for a millisecond to read so many, and others wait.
 pub const PAGE_SINGLE_ENTRIES: usize = 1000;
+/// Of those pages, so many are read at a time; who asks later has his turn later.
+pub const RANGES_TOGETHER: usize = 8;
 
 /// Most topics and patterns named by one subscribe request.
 pub const SUBSCRIBE_TOPICS_MAX: usize = 100;

@@ -3,8 +3,8 @@
 use std::{collections::HashSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
-    TlsCertificates,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError, TlsCertificates,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
@@ -177,6 +177,20 @@ impl Node {
     /// Host and port, or the path: no user, no password.
     pub(super) fn shown(&self) -> String {
         self.info.addr().to_string()
+    }
+
+    pub(super) fn address(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    /// Database, user and password.
+    pub(super) fn settings(&self) -> &RedisConnectionInfo {
+        self.info.redis_settings()
+    }
+
+    /// The certificate authority to trust, in PEM; none: whom the system trusts.
+    pub(super) fn ca(&self) -> Option<&[u8]> {
+        self.ca.as_deref()
     }
 
     pub(super) fn client(&self) -> Result<Client, RedisError> {

@@ -7,17 +7,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{
-    AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, Value, aio::MultiplexedConnection,
-};
+use redis::{AsyncConnectionConfig, Cmd, PushInfo, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     address::{Address, Node},
     keys,
+    ranges::Ranges,
     sentinel::NoPrimary,
     session::Identity,
 };
@@ -46,6 +44,8 @@ pub(super) struct Link {
     /// Which run of a Redis is at the other end.
     pub(super) run_id: String,
     replid: Mutex<String>,
+    /// Over which long stretches of streams are read.
+    pub(super) ranges: Ranges,
 }
 
 /// Why there is no answer.
@@ -129,6 +129,7 @@ impl Link {
             generation: 0,
             run_id: String::new(),
             replid: Mutex::default(),
+            ranges: Ranges::new(node.clone()),
         })
     }
 
@@ -168,27 +169,6 @@ impl Link {
         let mut connection = self.connection.clone();
         let value = self.answered(connection.send_packed_command(cmd), deadline).await?;
         redis::from_redis_value(value).map_err(|error| CallError::Unexpected(error.to_string()))
-    }
-
-    /// The same for two commands that Redis carries out as one (`MULTI`).
-    pub(super) async fn call_both(&self, one: Cmd, other: Cmd) -> Result<[Value; 2], CallError> {
-        const HEAD: usize = 3; // what MULTI and the two commands answer, that they are queued
-        let mut both = Pipeline::with_capacity(2);
-        both.atomic().add_command(one).add_command(other);
-        let mut connection = self.connection.clone();
-        let answer = connection.send_packed_commands(&both, HEAD, 1);
-        let answer =
-            answer.map(|answers| answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil)));
-        let Value::Array(answers) = self.answered(answer, BACKEND_DEADLINE).await? else {
-            return Err(CallError::Unexpected("EXEC answered no array".into()));
-        };
-        for answer in &answers {
-            if let Value::ServerError(error) = answer {
-                return Err(CallError::Refused(error.clone().into()));
-            }
-        }
-        let wrong = |_| CallError::Unexpected("EXEC answered not to both commands".into());
-        <[Value; 2]>::try_from(answers).map_err(wrong)
     }
 
     async fn answered(

@@ -18,7 +18,9 @@ mod keys;
 mod listener;
 mod persistence;
 mod publisher;
+mod ranges;
 mod reach;
+mod resp;
 mod scripts;
 mod sentinel;
 mod session;
@@ -432,7 +434,7 @@ async fn try_scripts_of(
     }
     let range =
         link.range(&topic, "-", "+").await.map_err(|error| ("read a topic in one go", error))?;
-    if range.last != page.last {
+    if range.is_none_or(|range| range.last != page.last) {
         return Err(("read a topic in one go", unexpected("it is not where it was")));
     }
     link.seek(&topic, Start::Earliest).await.map_err(|error| ("seek in a topic", error))?;

@@ -10,6 +10,8 @@ use super::{
     batch::{self, Body},
     connection::{CallError, Link, bytes_of},
     keys,
+    ranges::refused,
+    resp::One,
 };
 use crate::{
     backend::{
@@ -296,8 +298,9 @@ impl Link {
             Read::Page(page) => return Ok(page),
             Read::Range(from, to) => {
                 let page = self.range(topic, &from, &to).await?;
-                // What was trimmed meanwhile must not pass for the end.
-                if !page.entries.is_empty() {
+                // What was trimmed meanwhile must not pass for the end, and what is longer than `b` told
+                // somebody else wrote.
+                if let Some(page) = page.filter(|page| !page.entries.is_empty()) {
                     return Ok(page);
                 }
             }
@@ -335,34 +338,38 @@ impl Link {
         Ok(Read::Page(Page { last, entries, complete: complete == 1 }))
     }
 
-    /// The entries from one to another, and in the same instant what the topic has reached.
+    /// The entries from one to another, and in the same instant what the topic has reached. None
+    /// where they are longer than a page.
     pub(super) async fn range(
         &self,
         topic: &Topic,
         from: &str,
         to: &str,
-    ) -> Result<Page, CallError> {
+    ) -> Result<Option<Page>, CallError> {
         let keys = [keys::hash(topic), keys::stream(topic)];
-        let mut at = redis::cmd("HGET");
-        at.arg(&keys[0]).arg("at");
-        let mut entries = redis::cmd("XRANGE");
-        entries.arg(&keys[1]).arg(from).arg(to).arg("COUNT").arg(PAGE_SINGLE_ENTRIES);
-        let [at, entries] = match self.call_both(at, entries).await {
+        let mut both = redis::pipe();
+        both.atomic().cmd("HGET").arg(&keys[0]).arg("at");
+        both.cmd("XRANGE").arg(&keys[1]).arg(from).arg(to).arg("COUNT").arg(PAGE_SINGLE_ENTRIES);
+        let answer = match self.ranges.ask(self, &both).await {
             Err(error) => return Err(self.explain(error, &keys).await),
-            Ok(answers) => answers,
+            Ok(answer) => answer,
         };
-        let last = if at == Value::Nil {
+        let Some(answer) = answer else { return Ok(None) };
+        let mut items = answer.value().items();
+        let (Some(at), Some(entries)) = (items.next(), items.next()) else {
+            return Err(CallError::Unexpected("EXEC answered not to both commands".into()));
+        };
+        if let Some(line) = at.error().or(entries.error()) {
+            return Err(self.explain(refused(line), &keys).await);
+        }
+        let last = if at.is_nil() {
             None
         } else {
-            let reached = bytes_of(at).and_then(|at| reached(&at));
             let damaged = || CallError::damaged(&keys[0], "does not tell what it has reached");
-            Some(reached.ok_or_else(damaged)?)
+            Some(at.text().and_then(reached).ok_or_else(damaged)?)
         };
-        let Value::Array(entries) = entries else {
-            return Err(CallError::Unexpected("XRANGE answered no array".into()));
-        };
-        let entries = entries.into_iter().filter_map(entry).collect();
-        Ok(Page { last, entries, complete: false })
+        let entries = entries.items().filter_map(entry_of_range).collect();
+        Ok(Some(Page { last, entries, complete: false }))
     }
 
     pub(super) async fn seek(&self, topic: &Topic, start: Start) -> Result<Position, CallError> {
@@ -611,34 +618,65 @@ fn number(text: &str) -> Result<u64, CallError> {
 pub(super) fn entry(value: Value) -> Option<Entry> {
     let Value::Array(parts) = value else { return None };
     let [id, fields]: [Value; 2] = parts.try_into().ok()?;
-    let id = bytes_of(id)?;
-    let (epoch, first) = std::str::from_utf8(&id).ok()?.split_once('-')?;
-    let (epoch, first) = (epoch.parse().ok()?, first.parse::<u64>().ok()?);
-    let Value::Array(fields) = fields else { return None };
-    let mut fields = fields.into_iter();
-    let (mut time, mut count, mut body, mut why) = (None, None, None, None);
-    while let (Some(name), Some(value)) = (fields.next().and_then(bytes_of), fields.next()) {
-        let value = bytes_of(value);
-        match &name[..] {
-            b"t" => time = value,
-            b"n" => count = value,
-            b"e" => body = value,
-            b"why" => why = value,
+    let Value::Array(values) = fields else { return None };
+    let (mut values, mut fields) = (values.into_iter(), Fields::default());
+    while let (Some(name), Some(value)) = (values.next().and_then(bytes_of), values.next()) {
+        let Some(value) = bytes_of(value) else { continue };
+        fields.take(&name, &value, || value.clone());
+    }
+    fields.entry(&bytes_of(id)?)
+}
+
+/// The same, of an answer that was not taken apart.
+pub(super) fn entry_of_range(one: One<'_>) -> Option<Entry> {
+    let mut parts = one.items();
+    let (id, mut values) = (parts.next()?.text()?, parts.next()?.items());
+    let mut fields = Fields::default();
+    while let (Some(name), Some(one)) = (values.next(), values.next()) {
+        let (Some(name), Some(value)) = (name.text(), one.text()) else { continue };
+        fields.take(name, value, || one.bytes().unwrap_or_default());
+    }
+    fields.entry(id)
+}
+
+/// What we write into an entry.
+#[derive(Debug, Default)]
+struct Fields {
+    time: Option<u64>,
+    count: Option<u64>,
+    body: Option<Bytes>,
+    created: bool,
+}
+
+impl Fields {
+    fn take(&mut self, name: &[u8], value: &[u8], whole: impl FnOnce() -> Bytes) {
+        match name {
+            b"t" => self.time = decimal(value),
+            b"n" => self.count = decimal(value),
+            b"e" => self.body = Some(whole()),
+            b"why" => self.created = value == b"created",
             _ => (),
         }
     }
-    if first == 0 {
-        return Some(Entry::Fence { epoch, created: why.as_deref() == Some(b"created") });
-    }
-    let parsed = |value: Option<Bytes>| std::str::from_utf8(&value?).ok()?.parse::<u64>().ok();
-    let count = parsed(count);
-    let batch = parsed(time).zip(body);
-    let batch = batch.and_then(|(time, body)| batch::stored(epoch, first, time, body).ok());
-    match batch.filter(|batch| count == Some(batch.events.len() as u64)) {
-        Some(batch) => Some(Entry::Batch(batch)),
-        None => {
-            let count = count.unwrap_or(1).clamp(1, REQUEST_EVENTS_MAX as u64);
-            Some(Entry::Undecodable { epoch, first, count })
+
+    fn entry(self, id: &[u8]) -> Option<Entry> {
+        let (epoch, first) = std::str::from_utf8(id).ok()?.split_once('-')?;
+        let (epoch, first) = (epoch.parse().ok()?, first.parse::<u64>().ok()?);
+        if first == 0 {
+            return Some(Entry::Fence { epoch, created: self.created });
+        }
+        let batch = self.time.zip(self.body);
+        let batch = batch.and_then(|(time, body)| batch::stored(epoch, first, time, body).ok());
+        match batch.filter(|batch| self.count == Some(batch.events.len() as u64)) {
+            Some(batch) => Some(Entry::Batch(batch)),
+            None => {
+                let count = self.count.unwrap_or(1).clamp(1, REQUEST_EVENTS_MAX as u64);
+                Some(Entry::Undecodable { epoch, first, count })
+            }
         }
     }
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -459,8 +459,12 @@ pub(super) struct Identity {
 impl Identity {
     /// Refuses what is no primary.
     pub(super) async fn of(link: &Link) -> Result<Identity, CallError> {
-        let info: String = link.call(&command(&["INFO", "server", "replication"])).await?;
-        let field = |name| info_field(&info, name).unwrap_or_default().to_owned();
+        Identity::read(&link.call::<String>(&command(&["INFO", "server", "replication"])).await?)
+    }
+
+    /// As `INFO` tells it.
+    pub(super) fn read(info: &str) -> Result<Identity, CallError> {
+        let field = |name| info_field(info, name).unwrap_or_default().to_owned();
         if field("role") != "master" {
             return Err(CallError::Unexpected("it is not a primary".into()));
         }
