@@ -159,7 +159,10 @@ pub(crate) fn run(plan: &CatchUp) -> Result<Value> {
         let mut faults = tally.faults.iter().chain(&run.tally.faults);
         said.insert("first_fault".into(), json!(faults.next().map_or("", String::as_str)));
         said.insert("read".into(), json!(tally.delivered));
-        said.insert("caught_up_first".into(), json!(seconds.iter().fold(f64::MAX, |a, b| a.min(*b))));
+        said.insert(
+            "caught_up_first".into(),
+            json!(seconds.iter().fold(f64::MAX, |a, b| a.min(*b))),
+        );
         said.insert("caught_up".into(), json!(seconds.iter().fold(0.0_f64, |a, b| a.max(*b))));
         for ((watched, before), highest) in common.watch.iter().zip(memory_before).zip(memory) {
             said.insert(format!("{}_memory_before", watched.name), json!(before));
@@ -303,12 +306,7 @@ fn catch_up(
         thread::sleep(PATIENCE);
     }
     let expected: u64 = begins.iter().enumerate().map(|(at, after)| tally.next(at) - after).sum();
-    Ok(Found {
-        is_complete: tally.delivered == expected,
-        seconds,
-        memory,
-        tally,
-    })
+    Ok(Found { is_complete: tally.delivered == expected, seconds, memory, tally })
 }
 
 fn begin(

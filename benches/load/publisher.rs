@@ -126,7 +126,7 @@ impl Publisher {
             }
             Wire::Http2(_) | Wire::Nats(_) | Wire::Resp(_) | Wire::Xrange(_) => {
                 self.published as usize
-            },
+            }
         };
         let slot = slot % self.templates.len();
         let Template { bytes, events } = &mut self.templates[slot];
