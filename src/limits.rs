@@ -82,6 +82,13 @@ pub const PAGE_BYTES: usize = 1 << 20;
 pub const PAGE_ENTRIES: usize = 64;
 /// The same, of entries of one event: Redis is busy for a millisecond to read so many, and others wait.
 pub const PAGE_SINGLE_ENTRIES: usize = 1000;
+/// Pages of history that subscriptions read at a time, all of a broker: between two of them there is time for
+/// what is live.
+pub const HISTORY_TURNS: usize = 1;
+/// Pages that were read lately are there for others who come to the same place, up to so many bytes …
+pub const HISTORY_KEPT_BYTES: usize = 16 << 20;
+/// … and so long after the last one came.
+pub const HISTORY_KEPT_FOR: Duration = Duration::from_secs(5);
 
 /// Most topics and patterns named by one subscribe request.
 pub const SUBSCRIBE_TOPICS_MAX: usize = 100;
