@@ -82,8 +82,17 @@ pub const PAGE_BYTES: usize = 1 << 20;
 pub const PAGE_ENTRIES: usize = 64;
 /// The same, of entries of one event: Redis is busy for a millisecond to read so many, and others wait.
 pub const PAGE_SINGLE_ENTRIES: usize = 1000;
-/// Of those pages, so many are read at a time; who asks later has his turn later.
+/// Of those pages, so many are read at a time over connections of their own.
 pub const RANGES_TOGETHER: usize = 8;
+/// Pages of history that subscriptions read and deal with at a time, all of a broker: between two of them
+/// there is time for what is live.
+pub const HISTORY_TURNS: usize = 2;
+/// Pages that were read lately are there for others who come to the same place, so many entries at a time …
+pub const HISTORY_SHARED_ENTRIES: usize = 256;
+/// … up to so many bytes …
+pub const HISTORY_KEPT_BYTES: usize = 16 << 20;
+/// … and so long after the last one came.
+pub const HISTORY_KEPT_FOR: Duration = Duration::from_secs(5);
 
 /// Most topics and patterns named by one subscribe request.
 pub const SUBSCRIBE_TOPICS_MAX: usize = 100;

@@ -99,10 +99,10 @@ pub(crate) fn run(plan: &FanOut) -> Result<Value> {
     let from = begun + plan.common.warm_up().as_nanos() as u64;
     let to = from + plan.common.seconds().as_nanos() as u64;
     tally.measured = from..to;
-    let mut run = Run { sockets, tally, publisher, pace, begun };
-    run.until(from)?;
+    let mut run = Run { sockets, tally, publisher, pace, begun, first: 0 };
+    run.until(|run| run.sockets.clock.now() >= from)?;
     let (first, before) = (Snapshot::take(&plan.common.watch)?, run.mark());
-    run.until(to)?;
+    run.until(|run| run.sockets.clock.now() >= to)?;
     let (last, after) = (Snapshot::take(&plan.common.watch)?, run.mark());
     let drained = run.drain(streams as u64)?;
     publisher = run.publisher;
@@ -125,40 +125,41 @@ pub(crate) fn run(plan: &FanOut) -> Result<Value> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Pace {
+pub(crate) enum Pace {
     /// At most so many in flight.
     Window(u64),
     /// One in so many nanoseconds.
     Every(u64),
 }
 
-struct Run {
-    sockets: Sockets,
-    tally: Tally,
-    publisher: Publisher,
-    pace: Pace,
-    begun: u64,
+pub(crate) struct Run {
+    pub(crate) sockets: Sockets,
+    pub(crate) tally: Tally,
+    pub(crate) publisher: Publisher,
+    pub(crate) pace: Pace,
+    pub(crate) begun: u64,
+    /// The number of the first event.
+    pub(crate) first: u64,
 }
 
-struct Mark {
-    at: u64,
-    published: u64,
-    delivered: u64,
+pub(crate) struct Mark {
+    pub(crate) at: u64,
+    pub(crate) published: u64,
+    pub(crate) delivered: u64,
 }
 
 impl Run {
-    fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> Mark {
         let (published, delivered) = (self.publisher.published, self.tally.delivered);
         Mark { at: self.sockets.clock.now(), published, delivered }
     }
 
-    fn until(&mut self, end: u64) -> Result<()> {
+    pub(crate) fn until(&mut self, mut is_over: impl FnMut(&Run) -> bool) -> Result<()> {
         loop {
-            let now = self.sockets.clock.now();
-            if now >= end {
+            if is_over(self) {
                 return Ok(());
             }
-            self.publish(now);
+            self.publish(self.sockets.clock.now());
             self.publisher.flush(&mut self.sockets)?;
             self.sockets.turn(&mut self.tally, PATIENCE)?;
         }
@@ -176,12 +177,13 @@ impl Run {
             if due > now || !self.publisher.may_publish(&mut self.sockets, answered) {
                 return;
             }
+            let number = self.first + number;
             self.publisher.publish(&mut self.sockets, Stamp { number, due });
         }
     }
 
     /// Waits for what is on its way: whether all of it came.
-    fn drain(&mut self, streams: u64) -> Result<bool> {
+    pub(crate) fn drain(&mut self, streams: u64) -> Result<bool> {
         let patience = self.sockets.clock.now() + DRAINING.as_nanos() as u64;
         let expected = self.publisher.published * streams;
         // What is known to be missing is not waited for.

@@ -1,4 +1,4 @@
-//! The load generator of `cargo xtask bench`: one thread, sockets driven by hand, so that it takes little of
+//! The load generator of `cargo xtask bench`: one thread (two for `catch-up`), sockets driven by hand, so that it takes little of
 //! a machine that it shares with what it measures.
 //!
 //! It says one JSON object, and fails where it could not measure. Whether every event came, once and in
@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "it is what it is for")]
 
+mod catch_up;
 mod fan_out;
 mod http2;
 mod nats;
@@ -18,6 +19,7 @@ mod resp;
 mod socket;
 mod tally;
 mod watch;
+mod xrange;
 
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ enum Command {
     Publish(publish::Publish),
     /// What is kept of a topic, read from its begin
     Replay(replay::Replay),
+    /// Subscribers that are live, beside others that catch up
+    CatchUp(catch_up::CatchUp),
     /// Only subscribers: what they take
     Idle {
         #[command(flatten)]
@@ -80,6 +84,7 @@ pub fn main() -> anyhow::Result<()> {
         Command::FanOut(plan) => fan_out::run(plan)?,
         Command::Publish(plan) => publish::run(plan)?,
         Command::Replay(plan) => replay::run(plan)?,
+        Command::CatchUp(plan) => catch_up::run(plan)?,
         Command::Idle { subscribers, common } => fan_out::idle(subscribers, common)?,
     };
     println!("{told}");

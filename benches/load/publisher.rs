@@ -108,7 +108,7 @@ impl Publisher {
                 self.published - answered < self.in_flight_max && http2.may_send(bytes)
             }
             Wire::Nats(_) => self.published - answered * PING_EVERY < self.in_flight_max,
-            Wire::Resp(_) => self.published - answered < self.in_flight_max,
+            Wire::Resp(_) | Wire::Xrange(_) => self.published - answered < self.in_flight_max,
         }
     }
 
@@ -124,7 +124,9 @@ impl Publisher {
             Wire::Http2(http2) if self.way == Way::Unary => {
                 http2.free_slot().map_or(0, |slot| slot as usize)
             }
-            Wire::Http2(_) | Wire::Nats(_) | Wire::Resp(_) => self.published as usize,
+            Wire::Http2(_) | Wire::Nats(_) | Wire::Resp(_) | Wire::Xrange(_) => {
+                self.published as usize
+            }
         };
         let slot = slot % self.templates.len();
         let Template { bytes, events } = &mut self.templates[slot];
@@ -143,7 +145,7 @@ impl Publisher {
                     out.extend_from_slice(nats::PING);
                 }
             }
-            Wire::Resp(_) => out.extend_from_slice(bytes),
+            Wire::Resp(_) | Wire::Xrange(_) => out.extend_from_slice(bytes),
         }
         self.published += 1;
     }

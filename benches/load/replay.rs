@@ -6,19 +6,20 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{
     Common,
     http2::{Calls, Http2, prefixed},
-    payload::{Payload, Stamp, put_varint, varint},
+    payload::{Payload, Stamp, put_varint},
     publisher::{Plan, Publisher, Way},
-    report, resp,
+    report,
     socket::{Clock, Sockets, Wire},
-    tally::{Sink, Tally},
+    tally::Tally,
     watch::{self, Snapshot},
+    xrange::Pages,
 };
 
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -26,13 +27,11 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Memory is looked at so often.
 const LOOK: u64 = 20_000_000;
-const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 100;
 const IN_FLIGHT: usize = 64;
-/// Entries that XRANGE is asked for.
-const PAGE: usize = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Reader {
+pub(crate) enum Reader {
     /// A subscription from the earliest event
     Subscribe,
     /// XRANGE after XRANGE
@@ -61,7 +60,7 @@ pub(crate) fn run(plan: &Replay) -> Result<Value> {
     let payload = Payload::of(common.event_bytes)?;
     let wanted = (plan.events_per_second as f64 * common.seconds) as u64;
     let events = wanted.next_multiple_of(BATCH as u64);
-    publish(plan, &payload, events)?;
+    publish(plan.server, &common.topic, &payload, events)?;
 
     let memory = || -> Result<Vec<u64>> {
         common.watch.iter().map(|watched| watch::memory(watched.pid)).collect()
@@ -101,15 +100,16 @@ pub(crate) fn run(plan: &Replay) -> Result<Value> {
     Ok(Value::Object(told))
 }
 
-fn publish(plan: &Replay, payload: &Payload, events: u64) -> Result<()> {
+/// As many events as are to be kept, which is a multiple of [`BATCH`].
+pub(crate) fn publish(to: SocketAddr, topic: &str, payload: &Payload, events: u64) -> Result<()> {
     let mut sockets = Sockets::new()?;
     let mut tally = Tally::new(payload.clone(), 0, 0);
     let mut publisher = Publisher::connect(
         &mut sockets,
         &Plan {
-            to: plan.server,
+            to,
             way: Way::Stream,
-            topics: std::slice::from_ref(&plan.common.topic),
+            topics: &[topic.to_owned()],
             payload,
             batch: BATCH,
             in_flight: IN_FLIGHT,
@@ -172,21 +172,15 @@ fn xrange(
     let mut socket = TcpStream::connect(plan.redis)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(SILENCE_MAX))?;
-    let key = format!("td:{{{}}}:s", plan.common.topic);
-    let mut pages = Pages::default();
+    let mut pages = Pages::after(0, &plan.common.topic, String::new());
     let mut buffer = vec![0; 256 * 1024];
     let mut kept = 0;
     while tally.delivered < events {
-        let from = if pages.last.is_empty() { "-".into() } else { format!("({}", pages.last) };
-        let count = PAGE.to_string();
-        let mut command = b"*6\r\n".to_vec();
-        for word in ["XRANGE", &key, &from, "+", "COUNT", &count] {
-            command.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
-        }
+        let mut command = Vec::new();
+        pages.ask(&mut command);
         socket.write_all(&command)?;
         let before = tally.delivered;
-        pages.left = None;
-        while pages.left != Some(0) {
+        while !pages.is_read() {
             let read = socket.read(&mut buffer[kept..]).context("reading")?;
             ensure!(read > 0, "redis closed the connection");
             let whole = kept + read;
@@ -199,90 +193,4 @@ fn xrange(
         look(clock.now())?;
     }
     Ok(())
-}
-
-/// What XRANGE answers.
-#[derive(Debug, Default)]
-struct Pages {
-    /// Entries of the page that have not come; none where its head has not.
-    left: Option<u64>,
-    last: String,
-}
-
-impl Pages {
-    fn consume(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize> {
-        let mut at = 0;
-        if self.left.is_none() {
-            let Some((count, next)) = head(bytes, "*")? else { return Ok(0) };
-            (self.left, at) = (Some(count), next);
-        }
-        while self.left > Some(0) {
-            let Some(length) = self.entry(&bytes[at..], sink)? else { break };
-            at += length;
-            self.left = self.left.map(|left| left - 1);
-        }
-        Ok(at)
-    }
-
-    fn entry(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<Option<usize>> {
-        let Some((_, mut at)) = head(bytes, "*")? else { return Ok(None) };
-        let Some((id, length)) = text(&bytes[at..])? else { return Ok(None) };
-        at += length;
-        let Some((fields, length)) = head(&bytes[at..], "*")? else { return Ok(None) };
-        at += length;
-        let mut event = None;
-        for _ in 0..fields / 2 {
-            let Some((name, length)) = text(&bytes[at..])? else { return Ok(None) };
-            at += length;
-            let Some((value, length)) = text(&bytes[at..])? else { return Ok(None) };
-            at += length;
-            if name == b"e" {
-                event = Some(value);
-            }
-        }
-        // Behind its number and its length, as a field of a batch.
-        if let Some(mut event) = event {
-            varint(&mut event);
-            varint(&mut event);
-            sink.event(0, event);
-        }
-        self.last.clear();
-        self.last.push_str(std::str::from_utf8(id)?);
-        Ok(Some(at))
-    }
-}
-
-/// A line that begins so, its number, and its length with its end.
-fn head(bytes: &[u8], begin: &str) -> Result<Option<(u64, usize)>> {
-    // Lines are short: what lies behind is not searched.
-    let Some((line, length)) = resp::line(&bytes[..bytes.len().min(32)]) else { return Ok(None) };
-    match line.strip_prefix(begin) {
-        Some(number) => Ok(Some((number.parse()?, length))),
-        None => bail!("redis sent {line:?}"),
-    }
-}
-
-fn text(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
-    let Some((length, at)) = head(bytes, "$")? else { return Ok(None) };
-    let end = at + length as usize;
-    Ok(bytes.get(..end + 2).map(|whole| (&whole[at..end], end + 2)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{super::tally::tests::Told, *};
-
-    const ANSWER: &[u8] = b"*2\r\n*2\r\n$3\r\n7-0\r\n*2\r\n$3\r\nwhy\r\n$7\r\ncreated\r\n\
-        *2\r\n$3\r\n7-1\r\n*4\r\n$1\r\nt\r\n$1\r\n5\r\n$1\r\ne\r\n$7\r\n\x7a\x05hello\r\n";
-
-    #[test]
-    fn pages_are_read_whole_however_they_are_cut() {
-        for cut in 0..ANSWER.len() {
-            let (mut pages, mut told) = (Pages::default(), Told::default());
-            let done = pages.consume(&ANSWER[..cut], &mut told).unwrap();
-            let rest = pages.consume(&ANSWER[done..], &mut told).unwrap();
-            assert_eq!((done + rest, told.0), (ANSWER.len(), vec!["0: hello".to_owned()]));
-            assert_eq!((pages.left, pages.last.as_str()), (Some(0), "7-1"), "cut at {cut}");
-        }
-    }
 }

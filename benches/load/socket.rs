@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use rustix::{
     },
 };
 
-use super::{http2::Http2, nats::Nats, resp::Resp, tally::Tally};
+use super::{http2::Http2, nats::Nats, resp::Resp, tally::Tally, xrange::Pages};
 
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
@@ -46,6 +46,7 @@ pub(crate) enum Wire {
     Resp(Resp),
     Nats(Nats),
     Http2(Http2),
+    Xrange(Pages),
 }
 
 #[derive(Debug)]
@@ -89,6 +90,13 @@ impl Sockets {
         let pending = Vec::new();
         self.connections.push(Connection { socket, wire, out, pending, waits_to_write: false });
         Ok(at)
+    }
+
+    /// Nothing more is read from it.
+    pub(crate) fn close(&mut self, at: usize) -> Result<()> {
+        let socket = &self.connections[at].socket;
+        epoll::delete(&self.epoll, socket)?;
+        Ok(socket.shutdown(Shutdown::Both)?)
     }
 
     pub(crate) fn connection(&mut self, at: usize) -> &mut Connection {
@@ -169,6 +177,7 @@ impl Connection {
             Wire::Resp(resp) => resp.consume(bytes, tally)?,
             Wire::Nats(nats) => nats.consume(bytes, &mut self.out, tally)?,
             Wire::Http2(http2) => http2.consume(bytes, &mut self.out, tally)?,
+            Wire::Xrange(pages) => pages.go_on(bytes, &mut self.out, tally)?,
         };
         self.pending.clear();
         self.pending.extend_from_slice(&bytes[done..]);

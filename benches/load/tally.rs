@@ -86,6 +86,16 @@ impl Tally {
         self.missing + self.repeated + reordered + self.fault_count == 0
     }
 
+    /// The stream is to have the events from this number on.
+    pub(crate) fn begin(&mut self, stream: usize, number: u64) {
+        self.streams[stream].next = number;
+    }
+
+    /// The number that the stream is to have next.
+    pub(crate) fn next(&self, stream: usize) -> u64 {
+        self.streams[stream].next
+    }
+
     fn count(&mut self, number: u64) {
         if self.reached.is_empty() {
             return;

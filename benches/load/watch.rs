@@ -50,7 +50,7 @@ impl Snapshot {
     pub(crate) fn take(watched: &[Watched]) -> Result<Snapshot> {
         Ok(Snapshot {
             threads: watched.iter().map(|process| threads(process.pid)).collect::<Result<_>>()?,
-            own: on_processor(Path::new("/proc/thread-self"))?,
+            own: threads(std::process::id())?.values().sum(),
             machine: machine(&fs::read_to_string("/proc/stat")?).context("/proc/stat")?,
         })
     }

@@ -5,9 +5,10 @@
 //! appended together. Each follower has a cursor in the log; one that has read everything asks to
 //! be rung once ([`doorbell`]), and the next entry rings it.
 //!
-//! The hub never reads history and never waits for a subscriber.
+//! What followers missed they read through [`history`], in turn. The hub never waits for a subscriber.
 
 mod doorbell;
+mod history;
 mod log;
 
 use std::{
@@ -31,10 +32,11 @@ use tracing::{debug, error, warn};
 pub use self::doorbell::{Doorbell, Ringer, Rung};
 use self::{
     doorbell::{Doorbells, Rings},
+    history::History,
     log::{Chain, Found, Log},
 };
 use crate::{
-    backend::{Attachment, Backend, BackendError, Batch, Feed, News, TopicSettings},
+    backend::{Attachment, Backend, BackendError, Batch, Feed, News, Page, TopicSettings},
     catalog::Catalog,
     item::{Events, Item, Items},
     lens::Lenses,
@@ -53,6 +55,7 @@ pub struct Hub {
 #[derive(Debug)]
 struct Shared {
     backend: Arc<dyn Backend>,
+    history: History,
     catalog: Arc<Catalog>,
     /// Where tasks run that serve more than the one who needed them first.
     runtime: Handle,
@@ -147,6 +150,7 @@ impl Hub {
         let (settle, settling) = mpsc::channel(64);
         let shared = Arc::new(Shared {
             backend,
+            history: History::default(),
             catalog,
             runtime: Handle::current(),
             topics: Mutex::default(),
@@ -166,6 +170,30 @@ impl Hub {
 
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.shared.backend
+    }
+
+    /// A page of a topic's history, in turn with all others who read some. Dropping it gives up.
+    pub fn read(
+        &self,
+        topic: Topic,
+        after: Position,
+    ) -> impl Future<Output = Result<Page, BackendError>> + use<> {
+        let shared = self.shared.clone();
+        // A task, because a turn must pass also where its reader's client does not read, and the
+        // reader is not polled.
+        let reading = AbortOnDropHandle::new(tokio::spawn(async move {
+            shared.history.read(&*shared.backend, &topic, after).await
+        }));
+        async {
+            match reading.await {
+                Ok(page) => page,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime is ending, and whoever waits ends with it.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        }
     }
 
     /// A doorbell, rung also when [`Hub::state`] changes or by [`Hub::ring_all`]. Whoever listens
@@ -348,7 +376,10 @@ async fn pump(
                 0 => _ = done.send(()),
                 news => waiting.push((news, done)),
             },
-            _ = sweep.tick() => drop(shared.topics.lock().lingered()),
+            _ = sweep.tick() => {
+                drop(shared.topics.lock().lingered());
+                shared.history.sweep();
+            }
             first = feed.recv() => {
                 let Some(first) = first else { return };
                 let news = together(first, &mut feed);
@@ -447,6 +478,7 @@ impl Shared {
         for news in news {
             match news {
                 News::Attached { at, .. } => {
+                    self.history.forget(topic);
                     let (items, chain) = story.end(topic);
                     let mut log = slot.log.lock();
                     log.append(items, chain, &mut rings);
@@ -456,7 +488,10 @@ impl Shared {
                     slot.attach.send_modify(|attach| attach.begun = true);
                 }
                 News::Stored { batch, .. } => self.stored(&mut story, topic, batch),
-                News::Lost { gap, .. } => self.lost(&mut story, topic, gap),
+                News::Lost { gap, .. } => {
+                    self.history.forget(topic);
+                    self.lost(&mut story, topic, gap);
+                }
                 News::Raw { event, time_us, .. } if story.chain.tail.is_some() => {
                     story.items.push(topic, Item::Events(Events::raw(topic, &event, time_us)));
                 }

@@ -66,10 +66,10 @@ impl Work {
             && let Some((number, topic, after)) = self.to_read.pop_front()
         {
             self.reading += 1;
-            let backend = hub.backend().clone();
+            let hub = hub.clone();
             let read = persist(move || {
-                let (backend, topic) = (backend.clone(), topic.clone());
-                async move { backend.read(&topic, after).await }
+                let (hub, topic) = (hub.clone(), topic.clone());
+                async move { hub.read(topic, after).await }
             });
             self.running.push(read.map(move |page| Done::Page(number, page)).boxed());
         }

@@ -14,7 +14,7 @@ use tonic::{Code, Streaming};
 
 use crate::support::{
     in_process::{Lines, event, in_memory_with, on_redis, options, publish, request},
-    redis::{Persistence, RedisServer},
+    redis::{Persistence, RedisServer, Reply},
     served::{Served, reason},
     settings::{durable, durable_with},
 };
@@ -183,6 +183,92 @@ async fn the_last_events_are_found_without_counting_them_also_beside_a_hole() {
 async fn broker_seeks(broker: &Broker) {
     let asked = proto::SubscribeRequest { stop_at_end: true, ..from(Start::Last(4500)) };
     exactly(&mut Lines::open(broker, asked).await, 501..=501).await;
+}
+
+#[tokio::test]
+async fn readers_at_one_place_have_redis_read_for_one_of_them() {
+    let (server, broker) = in_redis(keeping_all).await;
+    publish_many(&broker, 1..=5000).await;
+    let reads = async || {
+        let before = server.calls("xrange").await;
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            all.push(Lines::open(&broker, from(Start::Earliest(true))).await);
+        }
+        for lines in &mut all {
+            exactly(lines, 1..=5000).await;
+        }
+        server.calls("xrange").await - before
+    };
+    let read = reads().await;
+    // Each page is found with a look or two; without sharing every one of them would be read twenty times.
+    assert!(read < 150, "{read} times XRANGE for twenty readers of five pages");
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_while_it_waits_for_history_delays_no_other() {
+    let (_server, broker) = in_redis(keeping_all).await;
+    publish_many(&broker, 1..=5000).await;
+    let mut stopped = Vec::new();
+    for _ in 0..8 {
+        let mut lines = Lines::open(&broker, from(Start::Earliest(true))).await;
+        // It has asked for a page, and is not polled any more.
+        while lines.next_within(Duration::ZERO).await.is_some() {}
+        stopped.push(lines);
+    }
+    exactly(&mut Lines::open(&broker, from(Start::Earliest(true))).await, 1..=5000).await;
+    for lines in &mut stopped {
+        exactly(lines, 1..=5000).await;
+    }
+}
+
+/// XREVRANGE from below a stream's first entry goes through all of it: see `scripts/newest.lua`.
+#[tokio::test]
+async fn redis_is_never_asked_for_what_lies_below_the_first_entry_of_a_stream() {
+    let (server, broker) = in_redis(|| keeping(1000)).await;
+    publish_many(&broker, 1..=3000).await;
+    let trimmed = async {
+        while server.command(&["XLEN", "td:{orders}:s"]).await != Reply::Integer(1000) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trimmed).await.expect("trimmed");
+    let mut monitor = server.monitor().await;
+    let epoch = server.at("td:{orders}:m", "epoch").await;
+    let resume = vec![proto::Position { topic: "orders".into(), epoch, sequence: 5 }];
+    let starts = [Start::Earliest(true), Start::Last(5000), Start::StartAgo(hour())];
+    let requests = starts.map(from).into_iter();
+    let trimmed_place = proto::SubscribeRequest { resume, ..request(&["orders"]) };
+    for asked in requests.chain([trimmed_place]) {
+        let mut lines = Lines::open(&broker, asked).await;
+        while next(&mut lines).await != "orders 3000" {}
+    }
+    server.command(&["PUBLISH", "end", "of the test"]).await;
+    let (mut asked, mut wrong) = (0, Vec::new());
+    loop {
+        let line = monitor.line().await;
+        if line.contains("of the test") {
+            break;
+        }
+        let words: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        let ["XREVRANGE", "td:{orders}:s", high, ..] = words[..] else { continue };
+        asked += 1;
+        let (life, sequence) = high.trim_start_matches('(').split_once('-').unwrap_or((high, ""));
+        let sequence: u64 = sequence.parse().unwrap_or(u64::MAX);
+        let sequence = sequence - u64::from(high.starts_with('('));
+        // Nothing else is kept than 2001 to 3000 of this life.
+        let below =
+            life.parse().is_ok_and(|life: u64| life < epoch || life == epoch && sequence < 2001);
+        if below {
+            wrong.push(line);
+        }
+    }
+    assert!(asked > 0, "nothing was looked for");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn hour() -> prost_types::Duration {
+    prost_types::Duration { seconds: 3600, nanos: 0 }
 }
 
 // ---- over gRPC

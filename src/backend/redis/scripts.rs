@@ -57,8 +57,8 @@ static PUBLISH_DURABLE_CHECKED: LazyLock<Script> = script!(
     "publish_remember.lua",
     "publish_end.lua"
 );
-static READ: LazyLock<Script> = script!("whole.lua", "at.lua", "read.lua");
-static SEEK: LazyLock<Script> = script!("whole.lua", "at.lua", "seek.lua");
+static READ: LazyLock<Script> = script!("whole.lua", "at.lua", "newest.lua", "read.lua");
+static SEEK: LazyLock<Script> = script!("whole.lua", "at.lua", "newest.lua", "seek.lua");
 static REFRESH: LazyLock<Script> = script!("refresh.lua");
 static CONFIGURE: LazyLock<Script> = script!("at.lua", "configure.lua");
 static SAY: LazyLock<Script> = script!("whole.lua", "say.lua");
@@ -66,7 +66,8 @@ static SAY_AGAIN: LazyLock<Script> = script!("whole.lua", "say_again.lua");
 static STATE: LazyLock<Script> = script!("whole.lua", "at.lua", "state.lua");
 static ENLIST: LazyLock<Script> = script!("enlist.lua");
 static FORGET: LazyLock<Script> = script!("forget.lua");
-static TRIM: LazyLock<Script> = script!("whole.lua", "at.lua", "first.lua", "trim.lua");
+static TRIM: LazyLock<Script> =
+    script!("whole.lua", "at.lua", "newest.lua", "first.lua", "trim.lua");
 static LEASE: LazyLock<Script> = script!("lease.lua");
 
 /// The index keeps a topic a little longer than its keys live: what exists is always in it.

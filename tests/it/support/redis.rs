@@ -312,6 +312,15 @@ impl RedisServer {
         count.map_or(0, |count| count.parse().expect("a number of calls"))
     }
 
+    /// What it is asked from now on, by scripts, too.
+    pub(crate) async fn monitor(&self) -> Monitor {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("connected");
+        stream.write_all(b"MONITOR\r\n").await.expect("sent");
+        let mut monitor = Monitor(BufReader::new(stream));
+        assert_eq!(monitor.line().await, "+OK");
+        monitor
+    }
+
     pub(crate) async fn publish(&self, channel: &str, payload: &[u8]) {
         let published = self.raw_command(&[b"PUBLISH", channel.as_bytes(), payload]).await;
         assert!(matches!(published, Ok(Reply::Integer(_))), "{published:?}");
@@ -379,6 +388,18 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// One command to whatever Redis listens there, on a connection of its own.
+pub(crate) struct Monitor(BufReader<TcpStream>);
+
+impl Monitor {
+    pub(crate) async fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let read = self.0.read_until(b'\n', &mut line);
+        let read = tokio::time::timeout(Duration::from_secs(20), read).await.expect("a line");
+        assert!(read.expect("read") > 0, "redis closed the connection");
+        String::from_utf8_lossy(&line).trim_end().to_owned()
+    }
+}
+
 pub(crate) async fn command_at(port: u16, words: &[&str]) -> io::Result<Reply> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     raw_command_at(port, &words).await

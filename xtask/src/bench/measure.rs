@@ -96,19 +96,31 @@ fn arguments(case: &Case, running: &Running) -> Vec<String> {
                 Kept::Durable => DURABLE_TOPIC,
             }
         ),
-        Load::Replay { reader } => format!(
-            "replay --server {server} --redis {} --reader {} --topic {DURABLE_TOPIC}",
-            running.redis.map_or(server, |redis| redis.address),
-            match reader {
-                Reader::Subscriber => "subscribe",
-                Reader::Xrange => "xrange",
-            }
-        ),
+        Load::Replay { reader } => {
+            format!("replay --server {server} {} {}", behind(running), way_to_read(reader))
+        }
+        Load::CatchUp { reader } => {
+            let reader = reader.map(way_to_read).unwrap_or_default();
+            format!("catch-up --server {server} {} {reader}", behind(running))
+        }
         Load::Idle { streams, connections } => {
             format!("idle {}", subscribers(streams, connections))
         }
     };
     line.split_whitespace().map(Into::into).collect()
+}
+
+/// The Redis behind the server, and what is read there.
+fn behind(running: &Running) -> String {
+    let redis = running.redis.unwrap_or(running.server).address;
+    format!("--redis {redis} --topic {DURABLE_TOPIC}")
+}
+
+fn way_to_read(reader: Reader) -> &'static str {
+    match reader {
+        Reader::Subscriber => "--reader subscribe",
+        Reader::Xrange => "--reader xrange",
+    }
 }
 
 impl Sample {
@@ -146,6 +158,7 @@ impl Sample {
             Quantity::EventsPerSecond => self.number("published") / self.number("seconds"),
             Quantity::LatencyP50 => self.number("latency_p50"),
             Quantity::LatencyP99 => self.number("latency_p99"),
+            Quantity::CaughtUp => self.number("caught_up"),
             Quantity::MemoryGrown => self.number("server_memory_grown") / f64::from(1 << 20),
             Quantity::MemoryPerStream => {
                 self.number("server_memory_grown") / 1024.0 / self.number("streams")

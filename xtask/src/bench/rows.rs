@@ -37,6 +37,10 @@ pub(crate) enum Load {
     Replay {
         reader: Reader,
     },
+    /// Live subscribers of a durable topic, beside others that catch up from places in its history.
+    CatchUp {
+        reader: Option<Reader>,
+    },
     Idle {
         streams: u32,
         connections: u32,
@@ -109,6 +113,8 @@ pub(crate) enum Quantity {
     MemoryPerStream,
     /// MiB, at its highest.
     MemoryGrown,
+    /// Seconds until the last of those that catch up is where the live ones are.
+    CaughtUp,
 }
 
 const EVENT: u32 = 192;
@@ -145,6 +151,10 @@ const fn publish(label: &'static str, system: System, call: Call, in_flight: u32
 
 const fn into_topics(topics: u32, batch: u32, kept: Kept) -> Load {
     Load::Publish { call: Call::Stream, in_flight: topics, batch, topics, kept }
+}
+
+const fn catch_up(label: &'static str, reader: Option<Reader>) -> Case {
+    Case { label, system: System::Tidings, load: Load::CatchUp { reader } }
 }
 
 const fn idle(label: &'static str, system: System, streams: u32, connections: u32) -> Case {
@@ -238,6 +248,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "catch-up",
+        title: "5,000 events a second into a durable topic, 20 live subscribers; beside them 200 others that \
+                begin up to 10,000 events back for each second of the run, or as many readers of Redis",
+        cases: &[
+            catch_up("alone", None),
+            catch_up("tidings", Some(Reader::Subscriber)),
+            catch_up("xrange", Some(Reader::Xrange)),
+        ],
+    },
+    Scenario {
         name: "unary-64",
         title: "unary publishing, 64 in flight on one connection, nobody listens",
         cases: &[
@@ -287,8 +307,8 @@ const fn row(
 
 use Goal::{Alone, AtLeast, AtMost, TimesBetter};
 use Quantity::{
-    CpuPerDelivery, EventsPerSecond, LatencyP50, LatencyP99, MemoryGrown, MemoryPerStream,
-    RedisCpuPerEvent, ServerCpuPerEvent,
+    CaughtUp, CpuPerDelivery, EventsPerSecond, LatencyP50, LatencyP99, MemoryGrown,
+    MemoryPerStream, RedisCpuPerEvent, ServerCpuPerEvent,
 };
 
 pub(crate) const ROWS: &[Row] = &[
@@ -443,6 +463,46 @@ pub(crate) const ROWS: &[Row] = &[
         ("tidings", "tidings"),
         Alone(16.0),
         8.0,
+    ),
+    row(
+        "catch-up",
+        "latency p50 of the live, against nobody catching up",
+        LatencyP50,
+        ("tidings", "alone"),
+        AtMost(1.5),
+        1.2,
+    ),
+    row(
+        "catch-up",
+        "latency p99 of the live, against nobody catching up",
+        LatencyP99,
+        ("tidings", "alone"),
+        AtMost(1.5),
+        1.2,
+    ),
+    row(
+        "catch-up",
+        "latency p99 of the live, against 200 readers of XRANGE beside them",
+        LatencyP99,
+        ("tidings", "xrange"),
+        AtMost(1.0),
+        0.5,
+    ),
+    row(
+        "catch-up",
+        "seconds until all 200 are at the tail",
+        CaughtUp,
+        ("tidings", "tidings"),
+        Alone(30.0),
+        10.0,
+    ),
+    row(
+        "catch-up",
+        "MiB that the broker grows by",
+        MemoryGrown,
+        ("tidings", "tidings"),
+        Alone(128.0),
+        64.0,
     ),
     row(
         "unary-64",

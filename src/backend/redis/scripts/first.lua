@@ -4,7 +4,7 @@
 local function first(stream, holds)
   local found, top = nil, '+'
   while true do
-    local newest = redis.call('XREVRANGE', stream, top, '-', 'COUNT', 1)[1]
+    local newest = newest_up_to(stream, top, '-')
     if not newest or not holds(newest[2]) then return found end
     local epoch, high = string.match(newest[1], '^(%d+)-(%d+)$')
     local oldest = redis.call('XRANGE', stream, epoch .. '-0', '+', 'COUNT', 1)[1]

@@ -20,7 +20,7 @@ end
 if at and epoch == ARGV[1] and last == ARGV[2] then return { epoch, last, 1, {}, {} } end
 local from = ARGV[1] .. '-' .. ARGV[2]
 -- The entry that holds the position, where there is more in it.
-local x = redis.call('XREVRANGE', KEYS[2], from, ARGV[1] .. '-0', 'COUNT', 1)[1]
+local x = newest_up_to(KEYS[2], from, ARGV[1] .. '-0')
 if x then
   local begins = tonumber(string.match(x[1], '%d+$'))
   local holds = x[2][3] == 'n' and whole(x[2][4]) or 1

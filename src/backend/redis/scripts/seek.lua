@@ -44,7 +44,7 @@ if ARGV[1] == 'last' then
   local wanted, from, oldest = tonumber(ARGV[2]), top, nil
   if wanted == 0 then return present end
   while true do
-    local newest = redis.call('XREVRANGE', s, from, bottom, 'COUNT', 1)[1]
+    local newest = newest_up_to(s, from, bottom)
     if not newest then return oldest and before(oldest) or present end
     newest = parts(newest)
     oldest = parts(redis.call('XRANGE', s, newest.epoch .. '-0', '+', 'COUNT', 1)[1])
@@ -75,7 +75,7 @@ end
 -- From the newest life back: within one, times never decrease, so it is searched by halves.
 local found = present
 while true do
-  local newest = redis.call('XREVRANGE', s, top, bottom, 'COUNT', 1)[1]
+  local newest = newest_up_to(s, top, bottom)
   if not newest then return found end
   newest = parts(newest)
   if newest.t < time then return found end
