@@ -70,6 +70,16 @@ pub const SCHEMA_BRACKETS_MAX: usize = 64;
 pub const SCHEMA_NAME_BYTES_MAX: usize = 255;
 /// … and with everything around it: every field carries its own.
 pub const SCHEMA_FULL_NAME_BYTES_MAX: usize = 1024;
+/// Longest name of a registered type, in bytes: as topics, so that the same patterns choose them.
+pub const SCHEMA_TYPE_NAME_BYTES_MAX: usize = TOPIC_BYTES_MAX;
+/// Versions of one type, and their bytes, sources included: a new one is compared with all of them.
+pub const SCHEMA_VERSIONS_MAX: usize = 1000;
+pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
+/// All versions of all types, and their bytes: every broker holds them in memory.
+pub const SCHEMAS_MAX: usize = 20_000;
+pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// What one change breaks is told up to this many findings, and as many warnings.
+pub const SCHEMA_VIOLATIONS_MAX: usize = 100;
 /// Longest path of a schema's file, in bytes.
 pub const SCHEMA_PATH_BYTES_MAX: usize = 255;
 

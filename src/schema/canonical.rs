@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::{Cardinality, DescriptorPool, Kind, MessageDescriptor};
+use prost_reflect::{Cardinality, DescriptorPool, MessageDescriptor};
 
 use super::wire::{Field, Fields, Value, put_bytes, put_group};
 use crate::limits::SCHEMA_DECLARATIONS_MAX;
@@ -108,10 +108,7 @@ fn message_of(descriptor: &MessageDescriptor, number: u32) -> Option<MessageDesc
         Some(field) => field.kind(),
         None => descriptor.get_extension(number)?.kind(),
     };
-    match kind {
-        Kind::Message(inner) => Some(inner),
-        _ => None,
-    }
+    kind.as_message().cloned()
 }
 
 /// In which order values of one field stand; the sort is stable, so equal keys keep theirs.

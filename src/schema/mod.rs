@@ -3,10 +3,11 @@
 //! A schema is one protobuf message with all that it reaches, named by the message's full name. It is
 //! compiled here from source text or taken from descriptors, without files, without protoc and
 //! bounded in everything: what comes in was written by strangers. A new version has to keep what its
-//! type promised. Pure values throughout: who stores them and who asks for them
+//! type promised ([`compatibility`]). Pure values throughout: who stores them and who asks for them
 //! is told elsewhere.
 
 mod canonical;
+pub mod compatibility;
 pub mod compile;
 mod names;
 mod scan;
@@ -14,7 +15,10 @@ mod wire;
 
 use std::any::Any;
 
-pub use self::compile::{CompileError, Compiled};
+pub use self::{
+    compatibility::Compatibility,
+    compile::{CompileError, Compiled},
+};
 
 /// What was said by who panicked.
 fn panicked(panic: &(dyn Any + Send)) -> String {

@@ -67,7 +67,10 @@ fn read<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
     let value = match wire_type {
         WireType::StartGroup => Value::Group(group(rest, number)?),
         WireType::EndGroup => return None,
-        other => scalar(rest, other)?,
+        WireType::Varint
+        | WireType::ThirtyTwoBit
+        | WireType::SixtyFourBit
+        | WireType::LengthDelimited => scalar(rest, wire_type)?,
     };
     Some((number, value))
 }
@@ -103,7 +106,10 @@ fn group<'a>(rest: &mut &'a [u8], number: u32) -> Option<&'a [u8]> {
             WireType::EndGroup if open.pop() != Some(number) => return None,
             WireType::EndGroup if open.is_empty() => return Some(inside),
             WireType::EndGroup => (),
-            other => drop(scalar(rest, other)?),
+            WireType::Varint
+            | WireType::ThirtyTwoBit
+            | WireType::SixtyFourBit
+            | WireType::LengthDelimited => drop(scalar(rest, wire_type)?),
         }
     }
 }
