@@ -10,6 +10,8 @@ mod canonical;
 pub mod compatibility;
 pub mod compile;
 mod names;
+mod record;
+pub mod registry;
 mod scan;
 mod wire;
 
@@ -18,6 +20,8 @@ use std::any::Any;
 pub use self::{
     compatibility::Compatibility,
     compile::{CompileError, Compiled},
+    record::{Record, Unreadable},
+    registry::{Registry, Schemas, Version},
 };
 
 /// What was said by who panicked.
