@@ -78,6 +78,8 @@ pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// Fields of one event that are said to be wrong.
+pub const SCHEMA_PROBLEMS_MAX: usize = 20;
 /// What one change breaks is told up to this many findings, and as many warnings.
 pub const SCHEMA_VIOLATIONS_MAX: usize = 100;
 /// Longest path of a schema's file, in bytes.

@@ -97,7 +97,7 @@ impl Canonical {
             Value::Group(value) => {
                 put_group(&mut encoded, field.number, &self.message(value, &inner, depth + 1)?);
             }
-            Value::Varint(_) | Value::Fixed => encoded.extend_from_slice(field.raw),
+            Value::Varint(_) | Value::Fixed(_) => encoded.extend_from_slice(field.raw),
         }
         Ok(encoded)
     }

@@ -7,6 +7,7 @@
 //! is told elsewhere.
 
 mod canonical;
+pub mod check;
 pub mod compatibility;
 pub mod compile;
 mod names;
@@ -18,6 +19,7 @@ mod wire;
 use std::any::Any;
 
 pub use self::{
+    check::{Checker, Validator},
     compatibility::Compatibility,
     compile::{CompileError, Compiled},
     record::{Record, Unreadable},

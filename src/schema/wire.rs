@@ -18,7 +18,8 @@ pub(super) struct Field<'a> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     Varint(u64),
-    Fixed,
+    /// Of so many bytes, 4 or 8.
+    Fixed(usize),
     Bytes(&'a [u8]),
     /// What stands between start and end.
     Group(&'a [u8]),
@@ -78,7 +79,7 @@ fn read<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
 fn scalar<'a>(rest: &mut &'a [u8], wire_type: WireType) -> Option<Value<'a>> {
     let skip = |rest: &mut &'a [u8], bytes: usize| {
         (bytes <= rest.len()).then(|| rest.advance(bytes))?;
-        Some(Value::Fixed)
+        Some(Value::Fixed(bytes))
     };
     match wire_type {
         WireType::Varint => decode_varint(rest).ok().map(Value::Varint),
@@ -141,7 +142,7 @@ mod tests {
             (1, Value::Varint(150)),
             (2, Value::Bytes(b"hi")),
             (3, Value::Group(b"\x08\x01")),
-            (4, Value::Fixed),
+            (4, Value::Fixed(4)),
         ];
         assert_eq!(fields(bytes), Ok(expected));
         let raw: Vec<u8> =
