@@ -13,7 +13,7 @@ use std::{
 };
 
 use prost::{Message as _, encoding::decode_varint};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{Cardinality, DynamicMessage, Kind, MessageDescriptor};
 use prost_types::Any;
 use serde_json::value::RawValue;
 
@@ -77,7 +77,7 @@ pub struct Checked {
 }
 
 /// Checks against one version of a type.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Checker {
     message: MessageDescriptor,
     validator: Option<Arc<dyn Validator>>,
@@ -185,6 +185,15 @@ impl Checker {
     }
 }
 
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checker")
+            .field("type_name", &self.type_name())
+            .field("validator", &self.validator)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The type that an `Any` says it holds.
 pub fn type_of(any: &Any) -> Result<&str, InvalidTypeUrl> {
     type_in(&any.type_url)
@@ -222,6 +231,42 @@ fn told(problems: &[Problem]) -> String {
     }
 }
 
+/// A field or an extension of a message.
+struct Known {
+    kind: Kind,
+    /// Maps are, too.
+    is_repeated: bool,
+    is_required: bool,
+    is_group: bool,
+}
+
+impl Known {
+    fn of(descriptor: &MessageDescriptor, number: u32) -> Option<Known> {
+        let of = |kind, cardinality, is_group| Known {
+            kind,
+            is_repeated: cardinality == Cardinality::Repeated,
+            is_required: cardinality == Cardinality::Required,
+            is_group,
+        };
+        match descriptor.get_field(number) {
+            Some(field) => Some(of(field.kind(), field.cardinality(), field.is_group())),
+            None => {
+                let extension = descriptor.get_extension(number)?;
+                Some(of(extension.kind(), extension.cardinality(), extension.is_group()))
+            }
+        }
+    }
+
+    fn put_name(&self, path: &mut String, descriptor: &MessageDescriptor, number: u32) {
+        path.push('.');
+        match (descriptor.get_field(number), descriptor.get_extension(number)) {
+            (Some(field), _) => path.push_str(field.name()),
+            (None, Some(extension)) => path.push_str(extension.json_name()),
+            (None, None) => (),
+        }
+    }
+}
+
 struct Walk {
     /// Where it is.
     path: String,
@@ -245,15 +290,13 @@ impl Walk {
         let mut seen: Vec<u32> = Vec::new();
         for field in Fields::of(bytes) {
             let field = field.map_err(|_| self.problem("is cut off, or no protobuf message"))?;
-            let Some(known) = descriptor.get_field(field.number) else {
-                // Extensions are decoded as well, and are no strangers.
-                self.checked.unknown_fields +=
-                    usize::from(descriptor.get_extension(field.number).is_none());
+            let Some(known) = Known::of(descriptor, field.number) else {
+                self.checked.unknown_fields += 1;
                 continue;
             };
             let before = self.path.len();
-            write!(self.path, ".{}", known.name()).expect("a string takes it");
-            if known.is_list() || known.is_map() {
+            known.put_name(&mut self.path, descriptor, field.number);
+            if known.is_repeated {
                 let place = places.entry(field.number).or_default();
                 // A packed list has one place for all of its numbers.
                 write!(self.path, "[{place}]").expect("a string takes it");
@@ -261,7 +304,7 @@ impl Walk {
             }
             self.value(&known, field.value, depth)?;
             self.path.truncate(before);
-            if known.is_required() {
+            if known.is_required {
                 seen.push(field.number);
             }
         }
@@ -275,18 +318,13 @@ impl Walk {
         Ok(())
     }
 
-    fn value(
-        &mut self,
-        field: &FieldDescriptor,
-        value: Value<'_>,
-        depth: usize,
-    ) -> Result<(), Problem> {
-        match (field.kind(), value) {
-            (Kind::Message(inner), Value::Bytes(bytes)) if !field.is_group() => {
-                self.message(bytes, &inner, depth + 1)
+    fn value(&mut self, field: &Known, value: Value<'_>, depth: usize) -> Result<(), Problem> {
+        match (&field.kind, value) {
+            (Kind::Message(inner), Value::Bytes(bytes)) if !field.is_group => {
+                self.message(bytes, inner, depth + 1)
             }
-            (Kind::Message(inner), Value::Group(bytes)) if field.is_group() => {
-                self.message(bytes, &inner, depth + 1)
+            (Kind::Message(inner), Value::Group(bytes)) if field.is_group => {
+                self.message(bytes, inner, depth + 1)
             }
             (Kind::String, Value::Bytes(bytes)) => match str::from_utf8(bytes) {
                 Ok(_) => Ok(()),
@@ -294,11 +332,11 @@ impl Walk {
             },
             (Kind::Bytes, Value::Bytes(_)) => Ok(()),
             (Kind::Message(_) | Kind::String | Kind::Bytes, _) => Err(self.other(field)),
-            (kind, Value::Bytes(packed)) if field.is_list() => match is_packed(packed, &kind) {
+            (kind, Value::Bytes(packed)) if field.is_repeated => match is_packed(packed, kind) {
                 true => Ok(()),
                 false => Err(self.problem("is no packed list of its numbers")),
             },
-            (kind, value) => match (size(&kind), value) {
+            (kind, value) => match (size(kind), value) {
                 (None, Value::Varint(_)) => Ok(()),
                 (Some(size), Value::Fixed(bytes)) if bytes == size => Ok(()),
                 _ => Err(self.other(field)),
@@ -306,8 +344,8 @@ impl Walk {
         }
     }
 
-    fn other(&self, field: &FieldDescriptor) -> Problem {
-        self.problem(&format!("is not written as {:?}", field.kind()))
+    fn other(&self, field: &Known) -> Problem {
+        self.problem(&format!("is not written as {:?}", field.kind))
     }
 
     fn problem(&self, message: &str) -> Problem {

@@ -36,7 +36,7 @@ const IMPORTS: i32 = 3;
 const LISTED_MAX: usize = 10;
 
 /// A type, linked with everything that it reaches.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Compiled {
     descriptors: Bytes,
     fingerprint: String,
@@ -521,6 +521,17 @@ fn cut(text: &str, bytes: usize) -> String {
 fn contained<T>(compile: impl FnOnce() -> Result<T, CompileError>) -> Result<T, CompileError> {
     catch_unwind(AssertUnwindSafe(compile))
         .unwrap_or_else(|panic| Err(CompileError::Failed { cause: super::panicked(&panic) }))
+}
+
+/// Descriptors themselves would be printed with everything that they reach.
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Compiled { fingerprint, .. } = self;
+        f.debug_struct("Compiled")
+            .field("type_name", &self.type_name())
+            .field("fingerprint", fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for Place {

@@ -1,3 +1,5 @@
+use proptest::{prelude::*, sample::Index};
+
 use super::*;
 use crate::schema::wire::put_bytes;
 
@@ -197,4 +199,40 @@ fn an_any_says_its_type() {
     assert_eq!(split_any(r#"{"orderId":"1"}"#), None);
     assert_eq!(split_any("[]"), None);
     assert!(split_any(r#"{"@type":"x"}"#).expect("an Any").is_err());
+}
+
+#[test]
+fn extensions_are_checked_as_fields_are() {
+    let text =
+        "package a; message A { extensions 100 to 200; } extend A { optional string x = 100; }";
+    let checker = checker_of("a.A", text);
+    let mut event = Vec::new();
+    put_bytes(&mut event, 100, b"hi");
+    assert_eq!(checker.check(&event, "data"), Ok(Checked { unknown_fields: 0 }));
+    let found = problem(checker.check(b"\xa0\x06\x01", "data"));
+    assert_eq!(found, "data.[a.x]: is not written as string");
+}
+
+proptest! {
+    /// Damaged events. The reverse does not hold: entries of maps that are numbers, and so nothing,
+    /// pass the decoder.
+    #[test]
+    fn what_the_walk_takes_the_decoder_takes(
+        damage in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..4),
+        cut in proptest::option::of(any::<Index>()),
+    ) {
+        let mut event = bytes(
+            r#"{"orderId":"1","items":[{"sku":"a","price":1.5},{}],"counts":{"a":2},"packed":["1","-2"],"check":7,"placed":"2026-01-02T03:04:05Z","weight":0.25,"before":{"orderId":"0","packed":["9"]},"state":"PAID","seal":"/wA="}"#,
+        );
+        for (at, byte) in damage {
+            let at = at.index(event.len());
+            event[at] = byte;
+        }
+        if let Some(cut) = cut {
+            event.truncate(cut.index(event.len()));
+        }
+        let checked = order().check(&event, "data");
+        let decoded = order().decode(&event, "data").map(|message| message.to_string());
+        prop_assert!(checked.is_err() || decoded.is_ok(), "{event:?} {checked:?} {decoded:?}");
+    }
 }

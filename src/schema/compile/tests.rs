@@ -411,3 +411,10 @@ fn versions_of_one_file_do_not_meet() {
     assert!(DynamicMessage::decode(old.message().clone(), &bytes[..]).is_err());
     assert!(DynamicMessage::decode(new.message().clone(), &bytes[..]).is_ok());
 }
+
+#[test]
+fn a_type_that_contains_itself_can_be_printed() {
+    let compiled = compile("a.A", &[("a.proto", "package a; message A { optional A a = 1; }")]);
+    let printed = format!("{:?}", compiled.expect("a valid schema"));
+    assert!(printed.starts_with("Compiled { type_name: \"a.A\""), "{printed}");
+}
