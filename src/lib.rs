@@ -12,8 +12,9 @@ pub mod topic;
 pub mod view;
 // Storage: the one contract and what fulfils it.
 pub mod backend;
-// Rules: what an operator said about topics.
+// Rules: what an operator said about topics, and which types events have.
 pub mod catalog;
+pub mod schema;
 // Delivery: the whole system as a Rust API; knows no gRPC.
 pub mod broker;
 pub mod hub;

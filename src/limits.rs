@@ -52,6 +52,39 @@ pub const TEXT_ATTRIBUTE_BYTES_MAX: usize = 4096;
 /// Most extension attributes of one event.
 pub const EXTENSIONS_MAX: usize = 64;
 
+/// Sources of one schema, all files together, or its descriptors, in bytes. Those of a system of
+/// services take a tenth of it; what a schema costs grows with it.
+pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
+/// Files of one schema; compiling follows their imports, one call deeper for each.
+pub const SCHEMA_FILES_MAX: usize = 256;
+/// Messages and enums of one schema.
+pub const SCHEMA_TYPES_MAX: usize = 4096;
+/// Fields, values, options, reserved ranges: everything that is declared in one schema. A byte or two
+/// of descriptors can declare what takes hundreds in memory.
+pub const SCHEMA_DECLARATIONS_MAX: usize = 32_768;
+/// How deep messages may be declared inside each other.
+pub const SCHEMA_NESTING_MAX: usize = 30;
+/// How deep brackets of any kind may nest in a source: messages, and options inside them.
+pub const SCHEMA_BRACKETS_MAX: usize = 64;
+/// Longest single name in a schema, in bytes …
+pub const SCHEMA_NAME_BYTES_MAX: usize = 255;
+/// … and with everything around it: every field carries its own.
+pub const SCHEMA_FULL_NAME_BYTES_MAX: usize = 1024;
+/// Longest name of a registered type, in bytes: as topics, so that the same patterns choose them.
+pub const SCHEMA_TYPE_NAME_BYTES_MAX: usize = TOPIC_BYTES_MAX;
+/// Versions of one type, and their bytes, sources included: a new one is compared with all of them.
+pub const SCHEMA_VERSIONS_MAX: usize = 1000;
+pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
+/// All versions of all types, and their bytes: every broker holds them in memory.
+pub const SCHEMAS_MAX: usize = 20_000;
+pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// Fields of one event that are said to be wrong.
+pub const SCHEMA_PROBLEMS_MAX: usize = 20;
+/// What one change breaks is told up to this many findings, and as many warnings.
+pub const SCHEMA_VIOLATIONS_MAX: usize = 100;
+/// Longest path of a schema's file, in bytes.
+pub const SCHEMA_PATH_BYTES_MAX: usize = 255;
+
 /// What the hub keeps of one topic for subscribers that lag a little, in bytes; beyond it they
 /// read the topic's history.
 pub const LOG_BYTES_MAX: usize = 2 << 20;

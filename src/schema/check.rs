@@ -1,0 +1,388 @@
+//! Whether bytes are an event of a type, and what they are as JSON.
+//!
+//! The bytes are walked along the descriptor, without building a message, so that a check costs little
+//! and an error names the field: `events[3].data.items[2].price`. Fields that the type does not know are
+//! allowed, and counted: a newer writer has them.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    panic::{AssertUnwindSafe, catch_unwind},
+    str,
+    sync::Arc,
+};
+
+use prost::{Message as _, encoding::decode_varint};
+use prost_reflect::{Cardinality, DynamicMessage, Kind, MessageDescriptor};
+use prost_types::Any;
+use serde_json::value::RawValue;
+
+use super::{
+    Compiled,
+    wire::{Fields, Value},
+};
+use crate::limits::SCHEMA_PROBLEMS_MAX;
+
+/// What protobuf's decoders follow.
+const DEPTH_MAX: usize = 100;
+/// What stands before a type's name in an `Any`.
+const TYPE_URL: &str = "type.googleapis.com/";
+
+/// Rules beyond the shape, such as those of `buf.validate`. One is built for each version of a type.
+pub trait Validator: fmt::Debug + Send + Sync {
+    /// What the message breaks, by paths inside it. An error is that of the rules: they cannot be
+    /// evaluated.
+    fn validate(&self, message: &DynamicMessage) -> Result<Vec<Problem>, String>;
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// From what the caller checks down to the field.
+    pub path: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    #[error("no valid {type_name}: {}", told(.problems))]
+    Invalid { type_name: String, problems: Vec<Problem> },
+    /// A mistake in the rules, or ours: nothing is known of the event.
+    #[error("the rules of {type_name} cannot be evaluated: {cause}")]
+    RulesFailed { type_name: String, cause: String },
+}
+
+/// Why there is no JSON of an event that says all that its bytes do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotExact {
+    #[error(transparent)]
+    Invalid(#[from] CheckError),
+    #[error("{fields} fields are not known to this version of {type_name}")]
+    UnknownFields { type_name: String, fields: usize },
+    #[error("{type_name} has a value that JSON cannot have: {cause}")]
+    NoJson { type_name: String, cause: String },
+}
+
+/// No `Any` of a registered type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{type_url:?} names no type: write {TYPE_URL} and the full name of the message")]
+pub struct InvalidTypeUrl {
+    pub type_url: String,
+}
+
+/// What an event has beside what its type knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checked {
+    pub unknown_fields: usize,
+}
+
+/// Checks against one version of a type.
+#[derive(Clone)]
+pub struct Checker {
+    message: MessageDescriptor,
+    validator: Option<Arc<dyn Validator>>,
+}
+
+impl Checker {
+    pub fn new(compiled: &Compiled) -> Checker {
+        Checker { message: compiled.message().clone(), validator: None }
+    }
+
+    pub fn with_rules(compiled: &Compiled, validator: Arc<dyn Validator>) -> Checker {
+        Checker { message: compiled.message().clone(), validator: Some(validator) }
+    }
+
+    pub fn type_name(&self) -> &str {
+        self.message.full_name()
+    }
+
+    /// `path` is what the bytes are to the caller, such as `events[3].data`.
+    pub fn check(&self, bytes: &[u8], path: &str) -> Result<Checked, CheckError> {
+        let mut walk = Walk { path: path.to_owned(), checked: Checked::default(), missing: vec![] };
+        walk.message(bytes, &self.message, 0).map_err(|problem| self.invalid(vec![problem]))?;
+        if !walk.missing.is_empty() {
+            return Err(self.invalid(walk.missing));
+        }
+        if let Some(validator) = &self.validator {
+            self.rules(validator.as_ref(), bytes, path)?;
+        }
+        Ok(walk.checked)
+    }
+
+    fn rules(&self, rules: &dyn Validator, bytes: &[u8], path: &str) -> Result<(), CheckError> {
+        let message = self.decode(bytes, path)?;
+        let failed = |cause| {
+            let type_name = self.type_name().to_owned();
+            CheckError::RulesFailed { type_name, cause }
+        };
+        // Rules are evaluated by a library, and were written by others.
+        let found = catch_unwind(AssertUnwindSafe(|| rules.validate(&message)))
+            .map_err(|panic| failed(super::panicked(panic.as_ref())))?;
+        let mut problems = found.map_err(failed)?;
+        problems.truncate(SCHEMA_PROBLEMS_MAX);
+        for problem in &mut problems {
+            problem.path = match problem.path.as_str() {
+                "" => path.to_owned(),
+                inside => format!("{path}.{inside}"),
+            };
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(self.invalid(problems)),
+        }
+    }
+
+    /// The bytes of what this JSON says; what is not in the type is an error.
+    pub fn read_json(&self, json: &str, path: &str) -> Result<Vec<u8>, CheckError> {
+        let mut text = serde_json::Deserializer::from_str(json);
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(&mut text, &mut track);
+        let read = DynamicMessage::deserialize(self.message.clone(), tracked);
+        let read = read.and_then(|message| text.end().map(|()| message));
+        let message = read.map_err(|error| {
+            let inside = track.path().to_string();
+            let path = match inside.as_str() {
+                "" | "." => path.to_owned(),
+                inside if inside.starts_with('[') => format!("{path}{inside}"),
+                inside => format!("{path}.{inside}"),
+            };
+            self.invalid(vec![Problem { path, message: error.to_string() }])
+        })?;
+        let bytes = message.encode_to_vec();
+        self.check(&bytes, path)?;
+        Ok(bytes)
+    }
+
+    /// The canonical proto JSON of these bytes, where it says all that they do.
+    pub fn write_json(&self, bytes: &[u8], path: &str) -> Result<String, NotExact> {
+        let type_name = || self.type_name().to_owned();
+        let mut walk = Walk { path: path.to_owned(), checked: Checked::default(), missing: vec![] };
+        walk.message(bytes, &self.message, 0).map_err(|problem| self.invalid(vec![problem]))?;
+        if walk.checked.unknown_fields > 0 {
+            let fields = walk.checked.unknown_fields;
+            return Err(NotExact::UnknownFields { type_name: type_name(), fields });
+        }
+        let message = self.decode(bytes, path)?;
+        let no_json = |cause: String| NotExact::NoJson { type_name: type_name(), cause };
+        let json = serde_json::to_string(&message).map_err(|error| no_json(error.to_string()))?;
+        let mut text = serde_json::Deserializer::from_str(&json);
+        let again = DynamicMessage::deserialize(self.message.clone(), &mut text)
+            .map_err(|error| no_json(error.to_string()))?;
+        match again == message {
+            true => Ok(json),
+            false => Err(no_json("it reads back as something else".to_owned())),
+        }
+    }
+
+    fn decode(&self, bytes: &[u8], path: &str) -> Result<DynamicMessage, CheckError> {
+        DynamicMessage::decode(self.message.clone(), bytes).map_err(|error| {
+            self.invalid(vec![Problem { path: path.to_owned(), message: error.to_string() }])
+        })
+    }
+
+    fn invalid(&self, problems: Vec<Problem>) -> CheckError {
+        CheckError::Invalid { type_name: self.type_name().to_owned(), problems }
+    }
+}
+
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checker")
+            .field("type_name", &self.type_name())
+            .field("validator", &self.validator)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The type that an `Any` says it holds.
+pub fn type_of(any: &Any) -> Result<&str, InvalidTypeUrl> {
+    type_in(&any.type_url)
+}
+
+pub fn to_any(type_name: &str, bytes: Vec<u8>) -> Any {
+    Any { type_url: format!("{TYPE_URL}{type_name}"), value: bytes }
+}
+
+/// Takes the JSON of an `Any` apart, `{"@type": "type.googleapis.com/shop.v1.OrderPlaced", …}`: the name
+/// of its type, and the JSON of what it holds. None where this is no such thing.
+pub fn split_any(json: &str) -> Option<Result<(String, String), InvalidTypeUrl>> {
+    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).ok()?;
+    let type_url = fields.remove("@type")?;
+    let type_url: String = serde_json::from_str(type_url.get()).ok()?;
+    let rest = serde_json::to_string(&fields).ok()?;
+    Some(type_in(&type_url).map(|name| (name.to_owned(), rest)))
+}
+
+/// Whatever host is named: only the last part counts.
+fn type_in(type_url: &str) -> Result<&str, InvalidTypeUrl> {
+    let name = type_url.rsplit_once('/').map(|(_, name)| name).filter(|name| !name.is_empty());
+    name.ok_or_else(|| {
+        let end = type_url.floor_char_boundary(crate::limits::ATTRIBUTE_BYTES_MAX);
+        InvalidTypeUrl { type_url: type_url[..end].to_owned() }
+    })
+}
+
+fn told(problems: &[Problem]) -> String {
+    let Some(first) = problems.first() else { return String::new() };
+    let text = format!("{}: {}", first.path, first.message);
+    match problems.len() - 1 {
+        0 => text,
+        more => format!("{text}; and {more} more"),
+    }
+}
+
+/// A field or an extension of a message.
+struct Known {
+    kind: Kind,
+    /// Maps are, too.
+    is_repeated: bool,
+    is_required: bool,
+    is_group: bool,
+}
+
+impl Known {
+    fn of(descriptor: &MessageDescriptor, number: u32) -> Option<Known> {
+        let of = |kind, cardinality, is_group| Known {
+            kind,
+            is_repeated: cardinality == Cardinality::Repeated,
+            is_required: cardinality == Cardinality::Required,
+            is_group,
+        };
+        match descriptor.get_field(number) {
+            Some(field) => Some(of(field.kind(), field.cardinality(), field.is_group())),
+            None => {
+                let extension = descriptor.get_extension(number)?;
+                Some(of(extension.kind(), extension.cardinality(), extension.is_group()))
+            }
+        }
+    }
+
+    fn put_name(&self, path: &mut String, descriptor: &MessageDescriptor, number: u32) {
+        path.push('.');
+        match (descriptor.get_field(number), descriptor.get_extension(number)) {
+            (Some(field), _) => path.push_str(field.name()),
+            (None, Some(extension)) => path.push_str(extension.json_name()),
+            (None, None) => (),
+        }
+    }
+}
+
+struct Walk {
+    /// Where it is.
+    path: String,
+    checked: Checked,
+    /// Required fields that are not there.
+    missing: Vec<Problem>,
+}
+
+impl Walk {
+    /// Calls itself as deep as [`DEPTH_MAX`].
+    fn message(
+        &mut self,
+        bytes: &[u8],
+        descriptor: &MessageDescriptor,
+        depth: usize,
+    ) -> Result<(), Problem> {
+        if depth >= DEPTH_MAX {
+            return Err(self.problem("nested more than 100 deep"));
+        }
+        let mut places: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut seen: Vec<u32> = Vec::new();
+        for field in Fields::of(bytes) {
+            let field = field.map_err(|_| self.problem("is cut off, or no protobuf message"))?;
+            let Some(known) = Known::of(descriptor, field.number) else {
+                self.checked.unknown_fields += 1;
+                continue;
+            };
+            let before = self.path.len();
+            known.put_name(&mut self.path, descriptor, field.number);
+            if known.is_repeated {
+                let place = places.entry(field.number).or_default();
+                // A packed list has one place for all of its numbers.
+                write!(self.path, "[{place}]").expect("a string takes it");
+                *place += 1;
+            }
+            self.value(&known, field.value, depth)?;
+            self.path.truncate(before);
+            if known.is_required {
+                seen.push(field.number);
+            }
+        }
+        for required in descriptor.fields().filter(|field| field.is_required()) {
+            if !seen.contains(&required.number()) && self.missing.len() < SCHEMA_PROBLEMS_MAX {
+                let path = format!("{}.{}", self.path, required.name());
+                let message = "is required and not there".to_owned();
+                self.missing.push(Problem { path, message });
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, field: &Known, value: Value<'_>, depth: usize) -> Result<(), Problem> {
+        match (&field.kind, value) {
+            (Kind::Message(inner), Value::Bytes(bytes)) if !field.is_group => {
+                self.message(bytes, inner, depth + 1)
+            }
+            (Kind::Message(inner), Value::Group(bytes)) if field.is_group => {
+                self.message(bytes, inner, depth + 1)
+            }
+            (Kind::String, Value::Bytes(bytes)) => match str::from_utf8(bytes) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(self.problem("is not UTF-8, which text has to be")),
+            },
+            (Kind::Bytes, Value::Bytes(_)) => Ok(()),
+            (Kind::Message(_) | Kind::String | Kind::Bytes, _) => Err(self.other(field)),
+            (kind, Value::Bytes(packed)) if field.is_repeated => match is_packed(packed, kind) {
+                true => Ok(()),
+                false => Err(self.problem("is no packed list of its numbers")),
+            },
+            (kind, value) => match (size(kind), value) {
+                (None, Value::Varint(_)) => Ok(()),
+                (Some(size), Value::Fixed(bytes)) if bytes == size => Ok(()),
+                _ => Err(self.other(field)),
+            },
+        }
+    }
+
+    fn other(&self, field: &Known) -> Problem {
+        self.problem(&format!("is not written as {:?}", field.kind))
+    }
+
+    fn problem(&self, message: &str) -> Problem {
+        Problem { path: self.path.clone(), message: message.to_owned() }
+    }
+}
+
+/// Bytes of a number that always takes as many.
+fn size(kind: &Kind) -> Option<usize> {
+    match kind {
+        Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => Some(4),
+        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => Some(8),
+        Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Bool
+        | Kind::Enum(_)
+        | Kind::String
+        | Kind::Bytes
+        | Kind::Message(_) => None,
+    }
+}
+
+fn is_packed(mut packed: &[u8], kind: &Kind) -> bool {
+    if let Some(size) = size(kind) {
+        return packed.len().is_multiple_of(size);
+    }
+    while !packed.is_empty() {
+        if decode_varint(&mut packed).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;
