@@ -65,7 +65,7 @@ pub(crate) struct CatchUp {
     #[arg(long, default_value_t = 100_000)]
     kept_per_second: u64,
     /// Of those, how far back the last reader begins; the others are spread evenly up to there
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 2_000)]
     behind_per_second: u64,
     #[command(flatten)]
     common: Common,

@@ -250,7 +250,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "catch-up",
         title: "5,000 events a second into a durable topic, 20 live subscribers; beside them 200 others that \
-                begin up to 10,000 events back for each second of the run, or as many readers of Redis",
+                begin up to 2,000 events back for each second of the run, or as many readers of Redis",
         cases: &[
             catch_up("alone", None),
             catch_up("tidings", Some(Reader::Subscriber)),
