@@ -1,4 +1,4 @@
-//! History as subscriptions read it: in turn, one page at a time for the whole broker, and what one has
+//! History as subscriptions read it: in turn, a few pages at a time for the whole broker, and what one has
 //! read lately is there for those who come to the same place.
 //!
 //! Without turns many readers ask for so much at once that the backend does not answer in time, nobody

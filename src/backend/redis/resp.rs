@@ -161,7 +161,7 @@ impl<'a> One<'a> {
         }
     }
 
-    /// None where it is no array.
+    /// Empty where it is no array.
     pub(super) fn items(self) -> Items<'a> {
         let left = match self.answer.values[self.at] {
             Value::Array(items) => items as usize,

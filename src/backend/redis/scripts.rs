@@ -629,7 +629,7 @@ pub(super) fn entry(value: Value) -> Option<Entry> {
 }
 
 /// The same, of an answer that was not taken apart.
-pub(super) fn entry_of_range(one: One<'_>) -> Option<Entry> {
+fn entry_of_range(one: One<'_>) -> Option<Entry> {
     let mut parts = one.items();
     let (id, mut values) = (parts.next()?.text()?, parts.next()?.items());
     let mut fields = Fields::default();
