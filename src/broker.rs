@@ -27,6 +27,7 @@ use crate::{
     hub::{Hub, Ringer},
     limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
     position::Position,
+    schema::Registry,
     subscription::{Drain, Subscribe, SubscribeError, Subscription, Terms},
     topic::{InvalidTopic, Topic},
 };
@@ -44,6 +45,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     hub: Hub,
     catalog: Arc<Catalog>,
+    registry: Arc<Registry>,
     options: BrokerOptions,
     streams: Arc<Semaphore>,
     drain: watch::Sender<Option<Drain>>,
@@ -149,7 +151,8 @@ impl Broker {
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
-        let shared = Shared { backend, hub, catalog, options, streams, drain };
+        let registry = Arc::default();
+        let shared = Shared { backend, hub, catalog, registry, options, streams, drain };
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
@@ -214,6 +217,11 @@ impl Broker {
         let gone = self.shared.streams.acquire_many(all.unwrap_or(u32::MAX));
         // An error of either kind means that there is nothing more to wait for.
         let _ = tokio::time::timeout_at(until + A_LITTLE, gone).await;
+    }
+
+    /// The types of events that are registered.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.shared.registry
     }
 
     pub fn streams(&self) -> usize {
