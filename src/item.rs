@@ -132,6 +132,29 @@ impl Item {
         Arc::new(Item::Events(Events::new(reached, stored)))
     }
 
+    /// The places before its first and behind its last event; none where it has no events with
+    /// positions.
+    pub fn span(&self) -> Option<(Position, Position)> {
+        match self {
+            Item::Events(events) => Some((events.before()?, events.reached()?)),
+            Item::Gap(_) => None,
+        }
+    }
+
+    /// The events behind `after` up to `until`, which are places in its epoch; none where none is
+    /// between them, or it has no events with positions.
+    pub fn within(self: &Arc<Item>, after: u64, until: u64) -> Option<Arc<Item>> {
+        let Item::Events(events) = &**self else { return None };
+        let (before, reached) = self.span()?;
+        let (begins, ends) = (before.sequence, reached.sequence);
+        if after <= begins && ends <= until {
+            return Some(self.clone());
+        }
+        let (from, to) = (after.max(begins), until.min(ends));
+        let part = (from < to).then(|| events.part(from - begins, to - begins))?;
+        Some(Arc::new(Item::Events(part)))
+    }
+
     /// Whether it may be one item with another that may.
     pub fn can_merge(&self) -> bool {
         match self {
@@ -214,6 +237,24 @@ impl Events {
 
     pub fn reached(&self) -> Option<Position> {
         self.reached
+    }
+
+    /// The place before the first of them; none where they have no positions.
+    pub fn before(&self) -> Option<Position> {
+        Some(self.reached?.back(self.stored.ends.len() as u64))
+    }
+
+    /// Those from one number on up to before another.
+    fn part(&self, from: u64, to: u64) -> Events {
+        let (from, to) = (from as usize, to as usize);
+        let ends = &self.stored.ends;
+        let begin = from.checked_sub(1).map_or(0, |before| ends[before]);
+        let mut frame = FrameWriter::with_capacity(ends[to - 1] - begin);
+        frame.out().extend_from_slice(&self.stored.frame.message()[begin..ends[to - 1]]);
+        let left_out = (ends.len() - to) as u64;
+        let reached = self.reached.map(|reached| reached.back(left_out));
+        let ends = ends[from..to].iter().map(|end| end - begin).collect();
+        Events::new(reached, Encoded::new(frame.finish(), ends))
     }
 
     /// One for each event. An event that cannot be decoded has no type and no key.
@@ -420,6 +461,29 @@ mod tests {
             shown(&items[0], &lens(&["2"], View::AsStored));
         }
         assert_eq!(items[0].derived().shown.lock().len(), LENSES_KEPT_MAX);
+    }
+
+    #[test]
+    fn a_part_of_an_item_shows_what_lies_between_two_places() {
+        let whole = Item::of(&topic(), vec![Told::Batch(batch(11, &[1, 2, 300, 4]))]);
+        let whole = Arc::new(whole.into_iter().next().expect("an item"));
+        for after in 9..=15 {
+            for until in after..=16 {
+                let expected: Vec<_> =
+                    (11..=14).filter(|s| (after + 1..=until).contains(s)).collect();
+                let part = whole.within(after, until);
+                let Some(part) = part else {
+                    assert!(expected.is_empty(), "nothing of {after}..={until}");
+                    continue;
+                };
+                let Item::Events(events) = &*part else { panic!("no events") };
+                let (frames, _) = shown(events, &lens(&[], View::AsStored));
+                assert_eq!(frames.iter().flat_map(sequences).collect::<Vec<_>>(), expected);
+                assert_eq!(events.before(), Some(Position::new(7, expected[0] - 1)));
+                assert_eq!(events.reached(), expected.last().map(|last| Position::new(7, *last)));
+                assert_eq!(Arc::ptr_eq(&part, &whole), expected.len() == 4, "copied in vain");
+            }
+        }
     }
 
     #[test]

@@ -117,11 +117,14 @@ pub const PAGE_ENTRIES: usize = 64;
 pub const PAGE_SINGLE_ENTRIES: usize = 1000;
 /// Of those pages, so many are read at a time over connections of their own.
 pub const RANGES_TOGETHER: usize = 8;
-/// Pages of history that subscriptions read and deal with at a time, all of a broker: between two of them
-/// there is time for what is live.
+/// Stretches of history that subscriptions read and send at a time, all of a broker: whatever is ready to be
+/// sent stands before what is live …
 pub const HISTORY_TURNS: usize = 2;
-/// Pages that were read lately are there for others who come to the same place, so many entries at a time …
-pub const HISTORY_SHARED_ENTRIES: usize = 256;
+/// … and how long the others wait for one that does not send what it read.
+pub const HISTORY_TURN_MAX: Duration = Duration::from_millis(5);
+/// Pages that were read lately are there for others who come to the same place, so many bytes at a time
+/// (one item more may follow) …
+pub const HISTORY_SHARED_BYTES: usize = 16 << 10;
 /// … up to so many bytes …
 pub const HISTORY_KEPT_BYTES: usize = 16 << 20;
 /// … and so long after the last one came.

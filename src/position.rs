@@ -38,6 +38,11 @@ impl Position {
         self == Position::BEGINNING
     }
 
+    /// So many events before this place; there are as many.
+    pub fn back(self, events: u64) -> Position {
+        Position::new(self.epoch, self.sequence - events)
+    }
+
     /// Whether both are in one life of the topic and this one is `other` or lies after it.
     pub fn has_reached(self, other: Position) -> bool {
         self.epoch == other.epoch && self.sequence >= other.sequence

@@ -58,6 +58,22 @@ impl Replay {
         self.bound == Bound::Place(self.at)
     }
 
+    /// Just how far to go, where that is known.
+    pub fn until(&self) -> Option<Position> {
+        match self.bound {
+            Bound::Place(place) => Some(place),
+            Bound::Present { .. } => None,
+        }
+    }
+
+    /// What lies right behind [`Replay::at`] was told up to here, in the same life and not beyond the
+    /// bound.
+    pub fn pass(&mut self, reached: Position) {
+        assert!(reached.has_reached(self.at), "{self:?} does not lead to {reached}");
+        assert!(self.until().is_none_or(|until| until.has_reached(reached)), "{self:?}: {reached}");
+        self.at = reached;
+    }
+
     /// Takes a page that was read after [`Replay::at`].
     pub fn take(&mut self, page: Page, told: &mut Vec<Told>) -> Progress {
         let from = self.at;

@@ -6,11 +6,12 @@
 //! kernel (`SO_REUSEPORT` deals them out by a hash of the address: two of few share a thread while
 //! another idles).
 
-use std::{io, sync::Arc, thread};
+use std::{io, pin::pin, sync::Arc, thread};
 
 use tokio::{
     runtime::Builder,
     sync::{mpsc, oneshot},
+    task::yield_now,
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tokio_util::{
@@ -102,10 +103,17 @@ fn start(
     thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
         runtime.block_on(async move {
             let _ringing = AbortOnDropHandle::new(tokio::spawn(ringer.run()));
-            let connections = ReceiverStream::new(accepting).filter_map(|accepted: Accepted| {
+            let connections = ReceiverStream::new(accepting).then(|accepted: Accepted| async {
+                // Where many come at once each waits until all else has had its turn: what is live must not
+                // stand behind a hundred handshakes.
+                yield_now().await;
+                accepted
+            });
+            let connections = connections.filter_map(|accepted| {
                 // Here, because from now on it belongs to this thread's runtime.
                 accepted.begin().map(Ok).ok()
             });
+            let connections = pin!(connections);
             tokio::select! {
                 // Whoever is done at the moment of the cut is done.
                 biased;

@@ -1,45 +1,58 @@
 //! History as subscriptions read it: in turn, a few pages at a time for the whole broker, and what one has
 //! read lately is there for those who come to the same place.
 //!
+//! Events that are shared are items already: whoever comes to them sends the same bytes.
+//!
 //! Without turns many readers ask for so much at once that the backend does not answer in time, nobody
 //! gets anywhere, and what is live waits behind all of it. Without sharing, those who catch up together
 //! read as often as they are many what happens meanwhile.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
-    time::Instant,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{Instant, timeout},
 };
 
 use crate::{
-    backend::{Backend, BackendError, Batch, Entry, Page},
+    backend::{Backend, BackendError, Entry, Page},
+    item::{Item, Items},
     limits::{
-        HISTORY_KEPT_BYTES, HISTORY_KEPT_FOR, HISTORY_SHARED_ENTRIES, HISTORY_TURNS, PAGE_BYTES,
+        HISTORY_KEPT_BYTES, HISTORY_KEPT_FOR, HISTORY_SHARED_BYTES, HISTORY_TURN_MAX, HISTORY_TURNS,
     },
     position::Position,
     topic::Topic,
 };
 
+/// What was read of a topic's history.
+#[derive(Debug)]
+pub enum Stretch {
+    Page(Page),
+    /// Events right behind the place that was asked for, in its life, and not beyond the end that was
+    /// named: at least one.
+    Events(Vec<Arc<Item>>),
+}
+
+/// The turn of whoever read a stretch, until it is dropped or has lasted long enough: the next reader's is
+/// to come when this one has sent what it read.
+#[derive(Debug)]
+pub struct Turn {
+    _held: oneshot::Sender<()>,
+}
+
 #[derive(Debug)]
 pub(super) struct History {
     /// Given in the order in which they were asked for.
     turns: Arc<Semaphore>,
-    /// Who reads or waits for a turn.
-    readers: AtomicUsize,
     kept: Mutex<Kept>,
 }
 
-/// Around its events.
-const BATCH_BYTES: usize = 128;
+/// Around an item's events.
+const ITEM_BYTES: usize = 128;
 
 /// Epoch and sequence before the first event. Epochs have no order, but here any does.
 type Begins = (u64, u64);
@@ -51,43 +64,40 @@ struct Kept {
     /// The oldest first. Some may be gone already.
     order: VecDeque<(Topic, Begins)>,
     bytes: usize,
+    /// Who reads each topic or waits for a turn to.
+    readers: HashMap<Topic, usize>,
     /// Counts what made pages that were being read worthless.
     generation: u64,
 }
 
 #[derive(Debug)]
 struct KeptPage {
-    /// Of one epoch, each right behind the one before; never empty.
-    batches: Vec<Batch>,
-    /// What the topic had reached, at least.
-    reached: Position,
+    /// Events of one epoch, each right behind the ones before; never empty.
+    items: Vec<Arc<Item>>,
     bytes: usize,
     used: Instant,
 }
 
 impl Default for History {
     fn default() -> History {
-        History {
-            turns: Arc::new(Semaphore::new(HISTORY_TURNS)),
-            readers: AtomicUsize::new(0),
-            kept: Mutex::default(),
-        }
+        History { turns: Arc::new(Semaphore::new(HISTORY_TURNS)), kept: Mutex::default() }
     }
 }
 
 impl History {
-    /// A page after this place. Whoever waits for it need not be there any more when it comes.
+    /// What comes after this place, of which nothing is needed behind `until`. Whoever waits for it need
+    /// not be there any more when it comes.
     pub(super) async fn read(
         &self,
         backend: &dyn Backend,
         topic: &Topic,
         after: Position,
-    ) -> Result<Page, BackendError> {
-        let _reader = Reader::among(&self.readers);
+        until: Position,
+    ) -> Result<(Stretch, Turn), BackendError> {
+        let _reader = Reader::among(&self.kept, topic);
         let turn = self.turns.clone().acquire_owned().await.expect("it is never closed");
-        let page = self.read_now(backend, topic, after).await;
-        tokio::spawn(pass_on(turn));
-        page
+        let stretch = self.read_now(backend, topic, after, until).await?;
+        Ok((stretch, Turn::lasting(turn)))
     }
 
     async fn read_now(
@@ -95,18 +105,30 @@ impl History {
         backend: &dyn Backend,
         topic: &Topic,
         after: Position,
-    ) -> Result<Page, BackendError> {
-        if let Some(page) = self.kept.lock().page(topic, after) {
-            return Ok(page);
+        until: Position,
+    ) -> Result<Stretch, BackendError> {
+        // From one life to another there is more to say than events.
+        if after.epoch != until.epoch {
+            return Ok(Stretch::Page(backend.read(topic, after).await?));
         }
-        let generation = self.kept.lock().generation;
+        let generation = {
+            let mut kept = self.kept.lock();
+            if let Some(events) = kept.events(topic, after, until) {
+                return Ok(Stretch::Events(events));
+            }
+            kept.generation
+        };
         let page = backend.read(topic, after).await?;
         // To keep it costs, and who reads alone needs it only once.
-        let shared = self.readers.load(Ordering::Relaxed) > 1;
-        if shared && let Some(page) = KeptPage::of(&page, after) {
-            self.kept.lock().keep(topic, page, generation);
+        if !self.kept.lock().is_shared(topic) {
+            return Ok(Stretch::Page(page));
         }
-        Ok(page)
+        let Some(read) = KeptPage::of(topic, &page, after) else {
+            return Ok(Stretch::Page(page));
+        };
+        let events: Vec<_> = read.within(after, until).collect();
+        self.kept.lock().keep(topic, read, generation);
+        Ok(if events.is_empty() { Stretch::Page(page) } else { Stretch::Events(events) })
     }
 
     /// What is told of the topic says that its history is not what it was.
@@ -125,49 +147,72 @@ impl History {
 }
 
 /// Counted as long as it is there.
-struct Reader<'a>(&'a AtomicUsize);
+struct Reader<'a> {
+    kept: &'a Mutex<Kept>,
+    topic: &'a Topic,
+}
 
-impl Reader<'_> {
-    fn among(readers: &AtomicUsize) -> Reader<'_> {
-        readers.fetch_add(1, Ordering::Relaxed);
-        Reader(readers)
+impl<'a> Reader<'a> {
+    fn among(kept: &'a Mutex<Kept>, topic: &'a Topic) -> Reader<'a> {
+        *kept.lock().readers.entry(topic.clone()).or_default() += 1;
+        Reader { kept, topic }
     }
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut kept = self.kept.lock();
+        let Some(readers) = kept.readers.get_mut(self.topic) else { return };
+        *readers -= 1;
+        if *readers == 0 {
+            kept.readers.remove(self.topic);
+        }
     }
 }
 
-/// When whoever got the page has dealt with it, and all else that its thread had to do: pages that come faster
-/// would pile up before what is live.
-async fn pass_on(turn: OwnedSemaphorePermit) {
-    yield_now().await;
-    drop(turn);
+impl Turn {
+    /// It ends as a task of its own: behind all else that its thread has to do by then.
+    fn lasting(turn: OwnedSemaphorePermit) -> Turn {
+        let (held, passed) = oneshot::channel();
+        tokio::spawn(async move {
+            // Either way it is over.
+            let _ = timeout(HISTORY_TURN_MAX, passed).await;
+            drop(turn);
+        });
+        Turn { _held: held }
+    }
 }
 
 impl Kept {
-    /// What is kept right behind this place, of as many pages as make a full one.
-    fn page(&mut self, topic: &Topic, after: Position) -> Option<Page> {
+    fn is_shared(&self, topic: &Topic) -> bool {
+        self.readers.get(topic).is_some_and(|readers| *readers > 1)
+    }
+
+    /// What is kept right behind this place, as much as is dealt with at a time.
+    fn events(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        until: Position,
+    ) -> Option<Vec<Arc<Item>>> {
         let pages = self.topics.get_mut(topic)?;
         let (first, _) = pages.range(..=(after.epoch, after.sequence)).next_back()?;
-        let (now, mut at, mut bytes) = (Instant::now(), after, 0);
-        let (mut entries, mut reached) = (Vec::new(), after);
-        for (_, page) in pages.range_mut(*first..) {
-            let begin = page.batches.partition_point(|batch| batch.last().sequence <= at.sequence);
-            let coming = &page.batches[begin..];
-            let room = HISTORY_SHARED_ENTRIES - entries.len();
-            let joins = coming.first().is_some_and(|first| at.has_reached(first.before()));
-            if !joins || room == 0 || bytes >= PAGE_BYTES {
+        let (now, mut at, mut bytes, mut events) = (Instant::now(), after, 0, Vec::new());
+        for (begins, page) in pages.range_mut(*first..) {
+            let joins = begins.0 == at.epoch && begins.1 <= at.sequence;
+            if !joins || bytes >= HISTORY_SHARED_BYTES {
                 break;
             }
-            let coming = &coming[..coming.len().min(room)];
-            (page.used, reached, bytes) = (now, page.reached, bytes + page.bytes);
-            at = coming.last()?.last();
-            entries.extend(coming.iter().cloned().map(Entry::Batch));
+            page.used = now;
+            for item in page.within(at, until) {
+                (at, bytes) = (span(&item).1, bytes + item.bytes());
+                events.push(item);
+                if bytes >= HISTORY_SHARED_BYTES {
+                    break;
+                }
+            }
         }
-        (!entries.is_empty()).then_some(Page { last: Some(reached), entries, complete: false })
+        (!events.is_empty()).then_some(events)
     }
 
     /// Pages do not overlap: of this one what others have not.
@@ -176,17 +221,15 @@ impl Kept {
             return;
         }
         let pages = self.topics.entry(topic.clone()).or_default();
-        let begins = page.begins();
-        let before = pages.range(..=begins).next_back().map(|(_, before)| before.ends());
-        if let Some(ends) = before.filter(|ends| ends.epoch == begins.0) {
-            page.batches.retain(|batch| batch.before().sequence >= ends.sequence);
-        }
-        let behind = pages.range(begins..).find(|(next, _)| **next > begins);
-        if let Some((next, _)) = behind.filter(|(next, _)| next.0 == begins.0) {
-            page.batches.retain(|batch| batch.last().sequence <= next.1);
-        }
-        page.bytes = page.batches.iter().map(|batch| batch.bytes() + BATCH_BYTES).sum();
-        if page.batches.is_empty() || page.bytes > HISTORY_KEPT_BYTES {
+        let (epoch, sequence) = page.begins();
+        let before = pages.range(..=(epoch, sequence)).next_back();
+        let before = before.map(|(_, before)| before.ends()).filter(|ends| ends.epoch == epoch);
+        let from = Position::new(epoch, before.map_or(0, |ends| ends.sequence));
+        let behind = pages.range((epoch, sequence + 1)..).next().map(|(begins, _)| *begins);
+        let to = behind.filter(|behind| behind.0 == epoch).map_or(u64::MAX, |behind| behind.1);
+        page.items = page.within(from, Position::new(epoch, to)).collect();
+        page.bytes = page.items.iter().map(|item| item.bytes() + ITEM_BYTES).sum();
+        if page.items.is_empty() || page.bytes > HISTORY_KEPT_BYTES {
             return;
         }
         self.bytes += page.bytes;
@@ -229,33 +272,183 @@ impl Kept {
 
 impl KeptPage {
     /// None where the page is not the same for everybody: where a life begins or something cannot be read
-    /// there is more to say. Whether it ends where the topic does is true only now, and is not kept.
-    fn of(page: &Page, after: Position) -> Option<KeptPage> {
+    /// there is more to say.
+    fn of(topic: &Topic, page: &Page, after: Position) -> Option<KeptPage> {
         let reached = page.last.filter(|last| last.epoch == after.epoch)?;
-        let mut batches: Vec<Batch> = Vec::with_capacity(page.entries.len());
+        let mut items = Items::default();
+        let mut at = None;
         for entry in &page.entries {
             let Entry::Batch(batch) = entry else { return None };
             // Where it begins behind the place, whoever reads what lies between must hear of the hole.
-            let at = batches.last().map_or(after, Batch::last);
-            let joins = match batches.is_empty() {
-                true => at.has_reached(batch.before()),
-                false => at == batch.before(),
+            let joins = match at {
+                None => after.has_reached(batch.before()),
+                Some(at) => at == batch.before(),
             };
             if !joins || !reached.has_reached(batch.last()) {
                 return None;
             }
-            batches.push(batch.clone());
+            at = Some(batch.last());
+            items.stored(topic, batch.clone());
         }
-        let kept = KeptPage { batches, reached, bytes: 0, used: Instant::now() };
-        (!kept.batches.is_empty()).then_some(kept)
+        let items: Vec<_> = items.end(topic).into_iter().map(Arc::new).collect();
+        (!items.is_empty()).then(|| KeptPage { items, bytes: 0, used: Instant::now() })
+    }
+
+    /// Its events behind one place up to another, both of its epoch.
+    fn within(&self, after: Position, until: Position) -> impl Iterator<Item = Arc<Item>> {
+        let first = self.items.partition_point(|item| span(item).1.sequence <= after.sequence);
+        let rest = self.items[first..].iter();
+        rest.map_while(move |item| item.within(after.sequence, until.sequence))
     }
 
     fn begins(&self) -> Begins {
-        let first = self.batches[0].before();
-        (first.epoch, first.sequence)
+        let (before, _) = span(&self.items[0]);
+        (before.epoch, before.sequence)
     }
 
     fn ends(&self) -> Position {
-        self.batches[self.batches.len() - 1].last()
+        span(&self.items[self.items.len() - 1]).1
+    }
+}
+
+/// The places before its first and behind its last event.
+fn span(item: &Item) -> (Position, Position) {
+    item.span().expect("what is kept are events with positions")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::backend::Batch;
+
+    const EPOCH: u64 = 7;
+    const LAST: u64 = 400;
+
+    fn topic() -> Topic {
+        "orders".parse().expect("a topic")
+    }
+
+    fn place(sequence: u64) -> Position {
+        Position::new(EPOCH, sequence)
+    }
+
+    /// What is read after a place: some events, each an entry of its own.
+    fn page(after: u64, count: u64) -> Page {
+        let last = (after + count).min(LAST);
+        let batch = |first| Batch {
+            epoch: EPOCH,
+            first,
+            publish_time_us: 1,
+            events: vec![vec![0; 200].into()],
+        };
+        let entries = (after + 1..=last).map(|first| Entry::Batch(batch(first))).collect();
+        Page { last: Some(place(LAST)), entries, complete: last == LAST }
+    }
+
+    fn keep(kept: &mut Kept, after: u64, count: u64) {
+        let page = KeptPage::of(&topic(), &page(after, count), place(after));
+        kept.keep(&topic(), page.expect("a page of events"), kept.generation);
+    }
+
+    fn bytes(kept: &Kept) -> usize {
+        kept.topics.values().flat_map(BTreeMap::values).map(|page| page.bytes).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_goes_on_where_a_reader_is_and_ends_where_it_is_to(
+            reads in proptest::collection::vec((0..LAST, 1..150_u64), 0..12),
+            asked in proptest::collection::vec((0..LAST, 1..150_u64), 20),
+        ) {
+            let mut kept = Kept::default();
+            let mut read = vec![false; LAST as usize + 1];
+            for (after, count) in reads {
+                keep(&mut kept, after, count);
+                (after + 1..=(after + count).min(LAST)).for_each(|at| read[at as usize] = true);
+            }
+            for (after, count) in asked {
+                let until = (after + count).min(LAST);
+                let events = kept.events(&topic(), place(after), place(until));
+                prop_assert_eq!(events.is_some(), read[after as usize + 1], "after {}", after);
+                let mut at = place(after);
+                for item in events.unwrap_or_default() {
+                    let (before, reached) = span(&item);
+                    prop_assert_eq!(before, at);
+                    prop_assert!(place(until).has_reached(reached));
+                    at = reached;
+                }
+                prop_assert!((after + 1..=at.sequence).all(|at| read[at as usize]));
+            }
+            prop_assert_eq!(kept.bytes, bytes(&kept));
+        }
+    }
+
+    #[test]
+    fn who_comes_to_the_same_place_gets_the_same_bytes() {
+        let mut kept = Kept::default();
+        keep(&mut kept, 0, 100);
+        let mut events = || kept.events(&topic(), place(0), place(100)).expect("kept");
+        let (one, other) = (events(), events());
+        assert!(one.iter().zip(&other).all(|(one, other)| Arc::ptr_eq(one, other)));
+    }
+
+    #[test]
+    fn what_was_read_before_the_topic_changed_is_not_kept_after_it() {
+        let history = History::default();
+        let generation = history.kept.lock().generation;
+        keep(&mut history.kept.lock(), 0, 100);
+        history.forget(&topic());
+        let late = KeptPage::of(&topic(), &page(0, 100), place(0)).expect("a page of events");
+        let mut kept = history.kept.lock();
+        kept.keep(&topic(), late, generation);
+        assert!(kept.events(&topic(), place(0), place(100)).is_none());
+        assert_eq!(kept.bytes, 0);
+    }
+
+    #[test]
+    fn a_page_with_a_hole_or_of_another_life_is_not_the_same_for_everybody() {
+        let is_kept = |page: &Page| KeptPage::of(&topic(), page, place(0)).is_some();
+        assert!(is_kept(&page(0, 10)));
+        assert!(!is_kept(&page(5, 10)), "what came before is gone");
+        let mut holed = page(0, 10);
+        holed.entries.remove(5);
+        assert!(!is_kept(&holed));
+        let fence = Entry::Fence { epoch: EPOCH + 1, created: false };
+        assert!(!is_kept(&Page { entries: vec![fence], ..page(0, 10) }));
+        let last = Some(Position::new(EPOCH + 1, 3));
+        assert!(!is_kept(&Page { last, ..page(0, 10) }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_that_nobody_comes_for_are_dropped() {
+        let mut kept = Kept::default();
+        for after in (0..LAST).step_by(10) {
+            keep(&mut kept, after, 10);
+        }
+        advance(HISTORY_KEPT_FOR / 2).await;
+        assert!(kept.events(&topic(), place(0), place(10)).is_some());
+        advance(HISTORY_KEPT_FOR / 2).await;
+        kept.sweep();
+        assert_eq!((kept.order.len(), kept.bytes), (1, bytes(&kept)));
+        advance(HISTORY_KEPT_FOR).await;
+        kept.sweep();
+        assert_eq!((kept.topics.len(), kept.order.len(), kept.bytes), (0, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_does_not_send_what_it_read_keeps_its_turn_for_a_moment_only() {
+        let turns = Arc::new(Semaphore::new(1));
+        let next = || async { turns.clone().acquire_owned().await.expect("never closed") };
+        let begun = Instant::now();
+        let _stalled = Turn::lasting(next().await);
+        let sent = Turn::lasting(next().await);
+        assert!(begun.elapsed() >= HISTORY_TURN_MAX);
+        let begun = Instant::now();
+        drop(sent);
+        drop(next().await);
+        assert!(begun.elapsed() < HISTORY_TURN_MAX);
     }
 }

@@ -29,14 +29,17 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 
-pub use self::doorbell::{Doorbell, Ringer, Rung};
+pub use self::{
+    doorbell::{Doorbell, Ringer, Rung},
+    history::{Stretch, Turn},
+};
 use self::{
     doorbell::{Doorbells, Rings},
     history::History,
     log::{Chain, Found, Log},
 };
 use crate::{
-    backend::{Attachment, Backend, BackendError, Batch, Feed, News, Page, TopicSettings},
+    backend::{Attachment, Backend, BackendError, Batch, Feed, News, TopicSettings},
     catalog::Catalog,
     item::{Events, Item, Items},
     lens::Lenses,
@@ -172,21 +175,23 @@ impl Hub {
         &self.shared.backend
     }
 
-    /// A page of a topic's history, in turn with all others who read some. Dropping it gives up.
+    /// A stretch of a topic's history, of which nothing is needed behind `until`, in turn with all others
+    /// who read some. Dropping it gives up.
     pub fn read(
         &self,
         topic: Topic,
         after: Position,
-    ) -> impl Future<Output = Result<Page, BackendError>> + use<> {
+        until: Position,
+    ) -> impl Future<Output = Result<(Stretch, Turn), BackendError>> + use<> {
         let shared = self.shared.clone();
         // A task, because a turn must pass also where its reader's client does not read, and the
         // reader is not polled.
         let reading = AbortOnDropHandle::new(tokio::spawn(async move {
-            shared.history.read(&*shared.backend, &topic, after).await
+            shared.history.read(&*shared.backend, &topic, after, until).await
         }));
         async {
             match reading.await {
-                Ok(page) => page,
+                Ok(read) => read,
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
                     // The runtime is ending, and whoever waits ends with it.

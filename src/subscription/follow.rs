@@ -2,17 +2,16 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use super::work::Reading;
 use crate::{
-    backend::{
-        Page,
-        replay::{Bound, Progress, Replay},
-    },
+    backend::replay::{self, Bound, Progress, Replay},
     frame::Frame,
-    hub::{Member, Took},
+    hub::{Member, Stretch, Took, Turn},
     item::Item,
     lens::Lens,
     limits::FRAME_BYTES_GOOD,
     position::{Gap, GapReason, Position},
+    topic::Topic,
 };
 
 /// One topic of the subscription.
@@ -44,12 +43,18 @@ enum Stage {
 
 struct History {
     replay: Replay,
-    /// What it told.
+    /// Of the stretch that is being delivered, and its turn.
     items: VecDeque<Arc<Item>>,
-    /// With so few of them left the next page is read …
-    few: usize,
-    /// … and whether it is being read.
+    turn: Option<Turn>,
+    /// Those after it, and whether one is being read: no more than two are held.
+    coming: VecDeque<(Told, Turn)>,
     is_reading: bool,
+}
+
+/// What a stretch of history told.
+enum Told {
+    Page(Vec<replay::Told>),
+    Events(Vec<Arc<Item>>),
 }
 
 /// What a topic has for the next frame.
@@ -57,10 +62,8 @@ pub(super) enum Next {
     Frame,
     Gap(Gap),
     CaughtUp,
-    /// A page of history.
-    Read {
-        after: Position,
-    },
+    /// Nothing now: a stretch of history is to be asked for first, so that neither waits for the other.
+    Read(Reading),
     Nothing,
 }
 
@@ -94,33 +97,34 @@ impl Followed {
             from = place;
         }
         let replay = Replay::new(from, Bound::Place(place), on_hole);
-        self.stage = Stage::History(Box::new(History { replay, items, few: 0, is_reading: false }));
+        let history =
+            History { replay, items, turn: None, coming: VecDeque::new(), is_reading: false };
+        self.stage = Stage::History(Box::new(history));
     }
 
-    pub(super) fn read(&mut self, page: Page) {
+    pub(super) fn read(&mut self, stretch: Stretch, turn: Turn) {
         let Stage::History(history) = &mut self.stage else {
             unreachable!("only history is read");
         };
-        let History { replay, items, few, is_reading } = &mut **history;
-        let mut told = Vec::new();
-        match replay.take(page, &mut told) {
-            Progress::More => (),
-            Progress::Done => assert!(replay.is_done(), "{replay:?} is done elsewhere"),
-            Progress::RolledBack => unreachable!("a bounded replay ends at its place"),
-        }
-        let topic = self.member.topic();
-        items.extend(Item::of(topic, told).into_iter().map(Arc::new));
-        (*few, *is_reading) = (items.len() / 2, false);
-    }
-
-    /// The place to read on after while there is still something to deliver, so that neither waits for
-    /// the other. No more than a page and a half is held.
-    pub(super) fn read_ahead(&mut self) -> Option<Position> {
-        let Stage::History(history) = &mut self.stage else { return None };
-        let wanted =
-            !history.is_reading && !history.replay.is_done() && history.items.len() <= history.few;
-        history.is_reading |= wanted;
-        wanted.then(|| history.replay.at())
+        let History { replay, coming, is_reading, .. } = &mut **history;
+        let told = match stretch {
+            Stretch::Page(page) => {
+                let mut told = Vec::new();
+                match replay.take(page, &mut told) {
+                    Progress::More => (),
+                    Progress::Done => assert!(replay.is_done(), "{replay:?} is done elsewhere"),
+                    Progress::RolledBack => unreachable!("a bounded replay ends at its place"),
+                }
+                Told::Page(told)
+            }
+            Stretch::Events(items) => {
+                let reached = items.last().and_then(|last| last.span()).map(|(_, reached)| reached);
+                replay.pass(reached.expect("it has events"));
+                Told::Events(items)
+            }
+        };
+        coming.push_back((told, turn));
+        *is_reading = false;
     }
 
     pub(super) fn next(&mut self, lens: &Arc<Lens>, stop_at_end: bool) -> Next {
@@ -134,11 +138,16 @@ impl Followed {
                         if let Some(gap) = self.unpack(&item, lens) {
                             return Next::Gap(gap);
                         }
+                        continue;
+                    }
+                    history.turn = None;
+                    if let Some(reading) = history.read_on() {
+                        return Next::Read(reading);
+                    } else if let Some((told, turn)) = history.coming.pop_front() {
+                        history.items = told.items(self.member.topic());
+                        history.turn = Some(turn);
                     } else if history.is_reading {
                         return Next::Nothing;
-                    } else if !history.replay.is_done() {
-                        history.is_reading = true;
-                        return Next::Read { after: history.replay.at() };
                     } else {
                         let stop = stop_at_end && self.is_behind;
                         self.stage = if stop { Stage::Stopped } else { Stage::Live };
@@ -217,6 +226,28 @@ impl Followed {
             tail.sequence.saturating_sub(self.at.sequence)
         } else {
             tail.sequence
+        }
+    }
+}
+
+impl History {
+    /// What to read next, where nothing is to be delivered before what came last: it is under way from
+    /// then on.
+    fn read_on(&mut self) -> Option<Reading> {
+        if self.is_reading || self.replay.is_done() || self.coming.len() > 1 {
+            return None;
+        }
+        self.is_reading = true;
+        let after = self.replay.at();
+        Some(Reading { after, until: self.replay.until().expect("history is read up to a place") })
+    }
+}
+
+impl Told {
+    fn items(self, topic: &Topic) -> VecDeque<Arc<Item>> {
+        match self {
+            Told::Page(told) => Item::of(topic, told).into_iter().map(Arc::new).collect(),
+            Told::Events(items) => items.into(),
         }
     }
 }

@@ -122,6 +122,8 @@ pub struct Subscription {
 
     /// None while there is none.
     work: Option<Box<Work>>,
+    /// Whether work is to begin before anything else is done here.
+    yields: bool,
 
     /// Frames that go out before any event.
     controls: VecDeque<Frame>,
@@ -213,6 +215,7 @@ impl Subscription {
             turns: VecDeque::new(),
             turn_left: TURN_BYTES,
             work: None,
+            yields: false,
             controls: VecDeque::new(),
             behind: topics.len(),
             down_since_us: None,
@@ -282,6 +285,10 @@ impl Subscription {
             if self.poll_work(cx) {
                 continue;
             }
+            if std::mem::take(&mut self.yields) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             ready!(self.poll_timer(cx));
         }
     }
@@ -292,6 +299,9 @@ impl Subscription {
         let clock_us = self.hub.clock_us();
         self.answer(cx.waker());
         while self.poll_work(cx) {}
+        if self.yields {
+            return None;
+        }
         if self.work.as_ref().is_none_or(|work| !work.is_looking_for_topics()) {
             // Also where it went back: the earlier time promises less.
             self.known_us = clock_us;
@@ -432,9 +442,9 @@ impl Subscription {
 
     fn take_up(&mut self, done: Done) {
         match done {
-            Done::Page(number, page) => match page {
-                Ok(page) => {
-                    self.followed_mut(number).read(page);
+            Done::Read(number, read) => match read {
+                Ok((stretch, turn)) => {
+                    self.followed_mut(number).read(stretch, turn);
                     self.give_turn(number);
                 }
                 Err(error) => self.fail(error.into()),
@@ -494,10 +504,6 @@ impl Subscription {
                     }
                     bytes = more;
                     let frame = followed.take_frame();
-                    if let Some(after) = followed.read_ahead() {
-                        let topic = followed.member.topic().clone();
-                        self.work().read(number, topic, after);
-                    }
                     self.turn_left = self.turn_left.saturating_sub(frame.message_len());
                     // Most frames go out as they are.
                     match only.take() {
@@ -528,10 +534,11 @@ impl Subscription {
                         break;
                     }
                 }
-                Next::Read { after } => {
+                Next::Read(reading) => {
                     let topic = followed.member.topic().clone();
-                    self.work().read(number, topic, after);
-                    self.end_turn();
+                    self.work().read(number, topic, reading);
+                    self.yields = true;
+                    break;
                 }
                 Next::Nothing => self.end_turn(),
             }

@@ -11,8 +11,8 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use crate::{
-    backend::{BackendError, Page},
-    hub::{Doorbell, Hub, Member},
+    backend::BackendError,
+    hub::{Doorbell, Hub, Member, Stretch, Turn},
     limits::{JOINS_MAX, READS_MAX},
     position::Position,
     topic::Topic,
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Work {
     running: FuturesUnordered<BoxFuture<'static, Done>>,
-    to_read: VecDeque<(usize, Topic, Position)>,
+    to_read: VecDeque<(usize, Topic, Reading)>,
     reading: usize,
     to_join: VecDeque<(Topic, usize, Position)>,
     joining: usize,
@@ -30,16 +30,22 @@ pub(super) struct Work {
     listing: bool,
 }
 
+/// A stretch of history to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) after: Position,
+    pub(super) until: Position,
+}
+
 pub(super) enum Done {
-    Page(usize, Result<Page, BackendError>),
+    Read(usize, Result<(Stretch, Turn), BackendError>),
     Joined(usize, Position, Result<(Member, Position), BackendError>),
     Listed(Result<Vec<Topic>, BackendError>),
 }
 
 impl Work {
-    /// A page of history after this place.
-    pub(super) fn read(&mut self, number: usize, topic: Topic, after: Position) {
-        self.to_read.push_back((number, topic, after));
+    pub(super) fn read(&mut self, number: usize, topic: Topic, reading: Reading) {
+        self.to_read.push_back((number, topic, reading));
     }
 
     /// A topic that is to be followed from this place.
@@ -63,15 +69,15 @@ impl Work {
     /// Starts as much as may be under way.
     pub(super) fn start(&mut self, hub: &Hub, doorbell: &Arc<Doorbell>) {
         while self.reading < READS_MAX
-            && let Some((number, topic, after)) = self.to_read.pop_front()
+            && let Some((number, topic, Reading { after, until })) = self.to_read.pop_front()
         {
             self.reading += 1;
             let hub = hub.clone();
             let read = persist(move || {
                 let (hub, topic) = (hub.clone(), topic.clone());
-                async move { hub.read(topic, after).await }
+                async move { hub.read(topic, after, until).await }
             });
-            self.running.push(read.map(move |page| Done::Page(number, page)).boxed());
+            self.running.push(read.map(move |read| Done::Read(number, read)).boxed());
         }
         while self.joining < JOINS_MAX
             && let Some((topic, number, from)) = self.to_join.pop_front()
@@ -101,7 +107,7 @@ impl Work {
             return Poll::Pending;
         };
         match done {
-            Done::Page(..) => self.reading -= 1,
+            Done::Read(..) => self.reading -= 1,
             Done::Joined(..) => self.joining -= 1,
             Done::Listed(_) => self.listing = false,
         }
