@@ -1,6 +1,7 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
 mod pipeline;
+mod schemas;
 mod topics;
 
 use std::{
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use self::{
     pipeline::{Answer, Pipeline, PipelineError},
+    schemas::{Given, RegisterSchema, SchemaError, SchemaSummary},
     topics::{TopicError, TopicInfo, TopicPage},
 };
 use crate::{
@@ -45,7 +47,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     hub: Hub,
     catalog: Arc<Catalog>,
-    registry: Arc<Registry>,
+    schemas: schemas::Following,
     options: BrokerOptions,
     streams: Arc<Semaphore>,
     drain: watch::Sender<Option<Drain>>,
@@ -151,8 +153,8 @@ impl Broker {
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
-        let registry = Arc::default();
-        let shared = Shared { backend, hub, catalog, registry, options, streams, drain };
+        let schemas = schemas::Following::new(backend.registrations().registered());
+        let shared = Shared { backend, hub, catalog, schemas, options, streams, drain };
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
@@ -221,7 +223,7 @@ impl Broker {
 
     /// The types of events that are registered.
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.shared.registry
+        self.shared.schemas.registry()
     }
 
     pub fn streams(&self) -> usize {
@@ -246,7 +248,10 @@ impl Broker {
         Info {
             version: env!("CARGO_PKG_VERSION"),
             broker_id: options.broker_id.clone(),
-            warnings: backend.warnings.iter().chain(&options.warnings).cloned().collect(),
+            warnings: {
+                let said = backend.warnings.iter().chain(&options.warnings).cloned();
+                said.chain(self.shared.schemas.warning()).collect()
+            },
             backend,
             max_event_bytes: EVENT_BYTES_MAX,
             max_request_bytes: REQUEST_BYTES_MAX,
