@@ -47,6 +47,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     hub: Hub,
     catalog: Arc<Catalog>,
+    registry: Arc<Registry>,
     schemas: schemas::Following,
     options: BrokerOptions,
     streams: Arc<Semaphore>,
@@ -153,8 +154,10 @@ impl Broker {
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
-        let schemas = schemas::Following::new(backend.registrations().registered());
-        let shared = Shared { backend, hub, catalog, schemas, options, streams, drain };
+        let registry: Arc<Registry> = Arc::default();
+        let registered = backend.registrations().registered();
+        let schemas = schemas::Following::new(registry.clone(), registered);
+        let shared = Shared { backend, hub, catalog, registry, schemas, options, streams, drain };
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
@@ -223,7 +226,7 @@ impl Broker {
 
     /// The types of events that are registered.
     pub fn registry(&self) -> &Arc<Registry> {
-        self.shared.schemas.registry()
+        &self.shared.registry
     }
 
     pub fn streams(&self) -> usize {

@@ -51,7 +51,7 @@ pub enum ServeError {
     #[error(transparent)]
     Topics(#[from] CatalogError),
     #[error("{file}: {type_name} cannot be registered: {}", told(.cause))]
-    Schema { file: String, type_name: String, cause: SchemaError },
+    Schema { file: String, type_name: String, cause: Box<SchemaError> },
     #[error("the gRPC server ended by itself: {cause}")]
     Edge { cause: String },
     #[error("the backend ended by itself: see the log for the bug, and start the server again")]
@@ -62,8 +62,8 @@ impl ServeError {
     /// Whether it may help to try again later.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            ServeError::Redis(OpenError::Unreachable { .. })
-            | ServeError::Schema { cause: SchemaError::Backend(_), .. } => true,
+            ServeError::Redis(OpenError::Unreachable { .. }) => true,
+            ServeError::Schema { cause, .. } => matches!(**cause, SchemaError::Backend(_)),
             ServeError::Redis(
                 OpenError::Address(_)
                 | OpenError::Credentials { .. }
@@ -74,7 +74,6 @@ impl ServeError {
             )
             | ServeError::Volatile { .. }
             | ServeError::Topics(_)
-            | ServeError::Schema { .. }
             | ServeError::Listen { .. }
             | ServeError::Signals(_)
             | ServeError::Edge { .. }
@@ -93,7 +92,7 @@ impl ServeError {
             )
             | ServeError::Volatile { .. }
             | ServeError::Topics(_) => true,
-            ServeError::Schema { cause, .. } => !matches!(cause, SchemaError::Backend(_)),
+            ServeError::Schema { cause, .. } => !matches!(**cause, SchemaError::Backend(_)),
             ServeError::Redis(
                 OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
             )
@@ -198,7 +197,7 @@ async fn register(broker: &Broker, files: &SchemaFiles) -> Result<(), ServeError
         };
         let refused = |cause| {
             let (file, type_name) = (file.clone(), type_name.clone());
-            ServeError::Schema { file, type_name, cause }
+            ServeError::Schema { file, type_name, cause: Box::new(cause) }
         };
         broker.register_schema(wanted).await.map_err(refused)?;
     }

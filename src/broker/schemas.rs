@@ -95,7 +95,7 @@ pub enum SchemaError {
     Backend(#[from] BackendError),
 }
 
-/// The registry, and what of the backend's it has taken.
+/// What the registry has taken of the backend's.
 #[derive(Debug)]
 pub(super) struct Following {
     taker: Arc<Taker>,
@@ -260,8 +260,11 @@ impl Broker {
 }
 
 impl Following {
-    pub(super) fn new(told: watch::Receiver<Option<Arc<Registered>>>) -> Following {
-        let registry = Arc::default();
+    /// From now on `registry` is what is told.
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        told: watch::Receiver<Option<Arc<Registered>>>,
+    ) -> Following {
         let taker = Arc::new(Taker { registry, told: told.clone(), taken: Mutex::default() });
         Following {
             taker: taker.clone(),
@@ -269,10 +272,6 @@ impl Following {
             waiting: Semaphore::new(SCHEMA_WORK_TOGETHER + SCHEMA_WORK_WAITING),
             _task: AbortOnDropHandle::new(tokio::spawn(follow(taker, told))),
         }
-    }
-
-    pub(super) fn registry(&self) -> &Arc<Registry> {
-        &self.taker.registry
     }
 
     /// What an operator should know: that there are records that this broker cannot read.

@@ -79,7 +79,12 @@ fn read(root: &Path, pattern: &str) -> Result<Vec<TypeSources>, SchemaFilesError
         let pattern = pattern.to_owned();
         Err(SchemaFilesError::TooMany { pattern, what, limit })
     };
-    let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
+    // Kubernetes has the files of a volume a second time in hidden folders.
+    let options = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
     let found = glob_with(pattern, options).map_err(|error| SchemaFilesError::Pattern {
         pattern: pattern.to_owned(),
         why: error.msg,
@@ -181,6 +186,9 @@ mod tests {
         let all = Ok(vec!["shop.v1.Money".into(), "shop.v1.Order".into(), "Top".into()]);
         assert_eq!(load(&folder, "s/**/*.proto"), all);
         assert_eq!(load(&folder, "s"), all);
+        fs::create_dir(folder.path().join("s/..data")).expect("made");
+        fs::write(folder.path().join("s/..data/top.proto"), "message Top {}").expect("written");
+        assert_eq!(load(&folder, "s"), all, "as a volume of Kubernetes is");
         assert_eq!(load(&folder, "s/*.proto"), Ok(vec!["Top".into()]));
         assert_eq!(load(&folder, "s/top.proto"), Ok(vec!["Top".into()]));
     }

@@ -248,7 +248,7 @@ pub fn schema(error: SchemaError) -> Status {
         }
         SchemaError::Register(error) => register(told, error),
         SchemaError::Get(GetError::NoSuchType { type_name }) => told
-            .with("type", &cut(&type_name))
+            .with("type", cut(&type_name))
             .resource("type", &cut(&type_name))
             .status(Reason::SchemaNotFound),
         SchemaError::Get(GetError::NoSuchVersion { type_name, version, newest }) => told

@@ -76,7 +76,7 @@ mod tests {
                 (one.type_name.as_str(), one.file.as_str(), sources)
             })
             .collect();
-        let all = vec!["a.proto", "b/b.proto", "c.proto"];
+        let all = ["a.proto", "b/b.proto", "c.proto"];
         let expected = [
             ("a.A", "a.proto", &all[..]),
             ("a.B", "a.proto", &all[..]),
