@@ -141,7 +141,11 @@ impl Session {
                 let _: u8 = link.call(redis::cmd("EXPIRE").arg(key).arg(seconds)).await?;
             }
         }
-        link.register_again(&self.broker_id, held, known).await
+        let put_back = link.register_again(&self.broker_id, held, known).await?;
+        if put_back.is_none() {
+            let _: u64 = link.call(redis::cmd("UNLINK").arg(&records).arg(&index)).await?;
+        }
+        Ok(put_back)
     }
 }
 
