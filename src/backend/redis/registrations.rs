@@ -16,7 +16,7 @@ use super::{
     connection::{CallError, Link},
     keys,
     scripts::RegisteredPage,
-    session::{LIFE_SIGN, Session},
+    session::{LIFE_SIGN, Session, command},
 };
 use crate::{
     backend::{
@@ -118,6 +118,10 @@ impl Session {
             known = known.revision,
             held, count, "redis lost what was registered: putting it back"
         );
+        // With it whose it is: a broker that comes new would else begin another deployment, and all others
+        // would forget what they know.
+        let set = ["HSETNX", keys::DEPLOYMENT, "id", &self.deployment()];
+        let _: u8 = link.call_on(keys::DEPLOYMENT, &command(&set)).await?;
         let [records, index] = keys::schemas_of(&self.broker_id);
         let _: u64 = link.call(redis::cmd("UNLINK").arg(&records).arg(&index)).await?;
         let mut rest = known.records.iter().peekable();
