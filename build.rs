@@ -27,11 +27,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(false)
         .compile_fds(files.clone())?;
 
-    // The clients, over the plain messages.
+    // The clients, over the plain messages, but that descriptors stay bytes.
     let clients = out.join("clients");
     fs::create_dir_all(&clients)?;
     tonic_prost_build::configure()
         .build_server(false)
+        .extern_path(".tidings.v1.Schema", "crate::grpc::schema_messages::Schema")
+        .extern_path(
+            ".tidings.v1.RegisterSchemaRequest",
+            "crate::grpc::schema_messages::RegisterSchemaRequest",
+        )
         .extern_path(".tidings.v1", "crate::proto::v1")
         .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")
         .out_dir(&clients)
@@ -53,6 +58,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(
             ".tidings.v1.PublishStreamResponse",
             "crate::grpc::replies::PublishStreamResponse",
+        )
+        .extern_path(".tidings.v1.Schema", "crate::grpc::schema_messages::Schema")
+        .extern_path(
+            ".tidings.v1.RegisterSchemaRequest",
+            "crate::grpc::schema_messages::RegisterSchemaRequest",
         )
         .extern_path(".tidings.v1", "crate::proto::v1")
         .extern_path(".tidings.redis.v1", "crate::proto::redis::v1")

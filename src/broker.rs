@@ -1,6 +1,7 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
 mod pipeline;
+mod schemas;
 mod topics;
 
 use std::{
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use self::{
     pipeline::{Answer, Pipeline, PipelineError},
+    schemas::{Given, RegisterSchema, SchemaError, SchemaSummary},
     topics::{TopicError, TopicInfo, TopicPage},
 };
 use crate::{
@@ -46,6 +48,7 @@ struct Shared {
     hub: Hub,
     catalog: Arc<Catalog>,
     registry: Arc<Registry>,
+    schemas: schemas::Following,
     options: BrokerOptions,
     streams: Arc<Semaphore>,
     drain: watch::Sender<Option<Drain>>,
@@ -151,8 +154,10 @@ impl Broker {
         let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
-        let registry = Arc::default();
-        let shared = Shared { backend, hub, catalog, registry, options, streams, drain };
+        let registry: Arc<Registry> = Arc::default();
+        let registered = backend.registrations().registered();
+        let schemas = schemas::Following::new(registry.clone(), registered);
+        let shared = Shared { backend, hub, catalog, registry, schemas, options, streams, drain };
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
@@ -246,7 +251,10 @@ impl Broker {
         Info {
             version: env!("CARGO_PKG_VERSION"),
             broker_id: options.broker_id.clone(),
-            warnings: backend.warnings.iter().chain(&options.warnings).cloned().collect(),
+            warnings: {
+                let said = backend.warnings.iter().chain(&options.warnings).cloned();
+                said.chain(self.shared.schemas.warning()).collect()
+            },
             backend,
             max_event_bytes: EVENT_BYTES_MAX,
             max_request_bytes: REQUEST_BYTES_MAX,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use prost::Message as _;
 use tokio::sync::watch;
 
 pub use self::wanted::{Change, Field, Unfit, Wanted, channel_text};
@@ -20,6 +21,7 @@ use crate::{
         BackendError, BridgeMode, Keeping, Mode, Retention, TopicSettings, topics::Configured,
     },
     limits::DEDUPE_WINDOW,
+    proto,
     topic::{Topic, TopicPattern},
 };
 
@@ -351,6 +353,23 @@ impl Catalog {
             };
             configured.topics.iter().find_map(names)
         })
+    }
+
+    /// Topics that name this type of events, and rules of the file that do.
+    pub fn naming(&self, type_name: &str, configured: &Configured) -> Vec<String> {
+        let names = |(topic, said): (&Topic, &crate::backend::topics::Said)| {
+            let said = proto::Topic::decode(&said.value[..]).ok()?;
+            let types = said.schema.unwrap_or_default().types;
+            let named = said.default_type == type_name || types.iter().any(|t| t == type_name);
+            named.then(|| topic.to_string())
+        };
+        let rules = self.rules.values();
+        let rules = rules.filter(|rule| rule.default_type.as_deref() == Some(type_name));
+        let mut named: Vec<_> = configured.topics.iter().filter_map(names).collect();
+        named.extend(rules.map(|rule| rule.pattern.as_str().to_owned()));
+        named.sort();
+        named.dedup();
+        named
     }
 
     fn rule_with_channel(&self, channel: &str) -> Option<Topic> {

@@ -5,6 +5,7 @@
 //! here shows a password: values that may hold one are redacted in every error and by `Display`.
 
 mod file;
+pub mod schemas;
 pub mod values;
 
 use std::{collections::HashMap, env, fmt, fs, ops::Range, path::PathBuf, time::Duration};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use file::Place;
 use file::{File, FileRule, Source};
+use schemas::{SchemaFiles, SchemaFilesError};
 use values::{ByteSize, InvalidValue, Listen, Period, RedisUrl, Threads, redacted};
 
 use crate::{
@@ -49,6 +51,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// By pattern, each a different one.
     pub topics: Vec<Rule>,
+    /// Types of events to register at the start.
+    pub schemas: SchemaFiles,
     /// What is allowed but should be known, each with its consequence.
     pub warnings: Vec<String>,
 }
@@ -77,6 +81,8 @@ pub enum ConfigError {
     Unreadable { file: PathBuf, cause: std::io::Error },
     #[error("{place}: {message}")]
     File { place: Place, message: String },
+    #[error("schemas: {0}")]
+    Schemas(#[from] SchemaFilesError),
     #[error("{0}")]
     Inconsistent(String),
 }
@@ -116,6 +122,10 @@ pub struct Flags {
     /// better first; nothing: not at all [default: nothing].
     #[arg(long, env = "TIDINGS_SUBSCRIBE_COMPRESSION", value_name = "LIST")]
     pub subscribe_compression: Option<String>,
+    /// Register the types in these .proto files at the start: patterns with commas between, such as
+    /// schemas/**/*.proto, or directories [default: none].
+    #[arg(long, env = "TIDINGS_SCHEMAS", value_name = "LIST")]
+    pub schemas: Option<String>,
     /// How long clients get to move elsewhere when the server stops [default: 5s].
     #[arg(long, env = "TIDINGS_DRAIN_GRACE", value_name = "TIME")]
     pub drain_grace: Option<String>,
@@ -206,6 +216,7 @@ impl Config {
             log,
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             topics: topic_rules(source, file.topics)?,
+            schemas: schema_files(flags.schemas.as_deref(), file.schemas)?,
             warnings,
         };
         config.check()?;
@@ -357,6 +368,12 @@ fn subscribe_compression(
     named
         .collect::<Result<_, UnknownCompression>>()
         .map_err(|why| ConfigError::Inconsistent(format!("subscribe_compression: {why}")))
+}
+
+fn schema_files(flag: Option<&str>, file: Option<Vec<String>>) -> Result<SchemaFiles, ConfigError> {
+    let mut patterns = flag.map(listed).or(file).unwrap_or_default();
+    patterns.retain(|pattern| !pattern.is_empty());
+    Ok(SchemaFiles::load(patterns)?)
 }
 
 /// What stands between commas.
@@ -524,6 +541,8 @@ impl fmt::Display for Config {
         let names = self.subscribe_compression.iter().map(|one| quoted(one.name()));
         let names: Vec<_> = names.collect();
         writeln!(f, "subscribe_compression = [{}]", names.join(", "))?;
+        let patterns: Vec<_> = self.schemas.patterns.iter().map(|one| quoted(one)).collect();
+        writeln!(f, "schemas = [{}]", patterns.join(", "))?;
         writeln!(f, "drain_grace = {}", quoted(&self.drain_grace.to_string()))?;
         writeln!(f, "max_stream_age = {}", quoted(&self.max_stream_age.to_string()))?;
         writeln!(f, "threads = {}", self.threads)?;

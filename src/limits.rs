@@ -82,6 +82,17 @@ pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
 pub const SCHEMA_PROBLEMS_MAX: usize = 20;
 /// What one change breaks is told up to this many findings, and as many warnings.
 pub const SCHEMA_VIOLATIONS_MAX: usize = 100;
+/// Schemas that are compiled or compared at a time: each may keep a core busy for a while, and events
+/// go first …
+pub const SCHEMA_WORK_TOGETHER: usize = 1;
+/// … and how many may wait for that, and how long. More is refused.
+pub const SCHEMA_WORK_WAITING: usize = 32;
+pub const SCHEMA_WORK_WAIT: Duration = Duration::from_secs(10);
+/// Largest request that registers a schema: what is too large is told by us, with what is allowed.
+pub const SCHEMA_REQUEST_BYTES_MAX: usize = 16 << 20;
+/// Files of schemas that one pattern or directory may choose, and their bytes.
+pub const SCHEMA_FILES_FOUND_MAX: usize = 10_000;
+pub const SCHEMA_FILES_FOUND_BYTES_MAX: usize = 64 << 20;
 /// Longest path of a schema's file, in bytes.
 pub const SCHEMA_PATH_BYTES_MAX: usize = 255;
 

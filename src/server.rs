@@ -21,10 +21,11 @@ use crate::{
         memory::Memory,
         redis::{OpenError, Redis, RedisConfig, Rules},
     },
-    broker::{Broker, BrokerOptions},
+    broker::{Broker, BrokerOptions, Given, RegisterSchema, SchemaError},
     catalog::{Catalog, CatalogError, Rule},
-    config::{Config, values::RedisPlace},
+    config::{Config, schemas::SchemaFiles, values::RedisPlace},
     grpc,
+    schema::{compatibility::Violation, registry::RegisterError, sources::TypeSources},
     topic::TopicPattern,
 };
 
@@ -49,6 +50,8 @@ pub enum ServeError {
     Volatile { pattern: TopicPattern, why: String },
     #[error(transparent)]
     Topics(#[from] CatalogError),
+    #[error("{file}: {type_name} cannot be registered: {}", told(.cause))]
+    Schema { file: String, type_name: String, cause: Box<SchemaError> },
     #[error("the gRPC server ended by itself: {cause}")]
     Edge { cause: String },
     #[error("the backend ended by itself: see the log for the bug, and start the server again")]
@@ -60,6 +63,7 @@ impl ServeError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             ServeError::Redis(OpenError::Unreachable { .. }) => true,
+            ServeError::Schema { cause, .. } => matches!(**cause, SchemaError::Backend(_)),
             ServeError::Redis(
                 OpenError::Address(_)
                 | OpenError::Credentials { .. }
@@ -88,6 +92,7 @@ impl ServeError {
             )
             | ServeError::Volatile { .. }
             | ServeError::Topics(_) => true,
+            ServeError::Schema { cause, .. } => !matches!(**cause, SchemaError::Backend(_)),
             ServeError::Redis(
                 OpenError::Unreachable { .. } | OpenError::TooOld { .. } | OpenError::Unfit { .. },
             )
@@ -98,6 +103,9 @@ impl ServeError {
         }
     }
 }
+
+/// At the start the types of events are waited for so long.
+const SCHEMAS_WAIT: Duration = Duration::from_secs(10);
 
 /// Time beyond the grace for clients that do not read, and for what the backend still stores.
 const DRAIN_SLACK: Duration = Duration::from_secs(5);
@@ -139,6 +147,10 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         ..Default::default()
     };
     let broker = Broker::new(backend.clone(), feed, catalog, options);
+    tokio::select! {
+        registered = register(&broker, &config.schemas) => registered?,
+        signal = signals.next() => return Ok(Ended::Cut { signal }),
+    }
     let mut edge = Edge::start(&config, listener, broker.clone())?;
     announce(&config, edge.address, &description);
     let signal = tokio::select! {
@@ -168,6 +180,40 @@ pub async fn run(config: Config) -> Result<Ended, ServeError> {
         }
         signal = signals.next() => Ok(Ended::Cut { signal }),
     }
+}
+
+/// What the configuration names, beside what is registered already.
+async fn register(broker: &Broker, files: &SchemaFiles) -> Result<(), ServeError> {
+    if !broker.schemas_read(SCHEMAS_WAIT).await {
+        warn!("the types of events that are registered could not be read yet: going on without");
+    }
+    for TypeSources { type_name, file, sources } in &files.types {
+        let wanted = RegisterSchema {
+            type_name: type_name.clone(),
+            given: Given::Sources(sources.clone()),
+            compatibility: None,
+            validate_only: false,
+            force: false,
+        };
+        let refused = |cause| {
+            let (file, type_name) = (file.clone(), type_name.clone());
+            ServeError::Schema { file, type_name, cause: Box::new(cause) }
+        };
+        broker.register_schema(wanted).await.map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// With each break, where there are some.
+fn told(cause: &SchemaError) -> String {
+    let SchemaError::Register(RegisterError::Incompatible { verdict, .. }) = cause else {
+        return cause.to_string();
+    };
+    let line = |one: &Violation| {
+        format!("\n  {} at {} breaks version {}: {}", one.rule, one.path, one.version, one.message)
+    };
+    let lines: String = verdict.violations.iter().map(line).collect();
+    format!("it would not keep what its versions promise:{lines}")
 }
 
 /// Rules that ask for more than the backend gives as it is now.

@@ -24,6 +24,7 @@ use super::{
     Append, Appended, Attachment, Backend, BackendError, Batch, Description, Durability, Entry,
     Feed, Keeping, Mode, News, Page, Repeated, TopicSettings, async_trait,
     feed::{self, Teller, Unheard},
+    registrations::{Registered, Registration, Registrations},
     topics::{Configured, Said, TopicState, Topics},
 };
 use crate::{
@@ -50,6 +51,7 @@ struct Shared {
     state: Mutex<State>,
     /// Changed only with `state` locked.
     configured: watch::Sender<Option<Arc<Configured>>>,
+    registered: watch::Sender<Option<Arc<Registered>>>,
 }
 
 struct State {
@@ -107,6 +109,7 @@ impl Memory {
             turn: Default::default(),
             state: Mutex::new(state),
             configured: watch::Sender::new(Some(Arc::default())),
+            registered: watch::Sender::new(Some(Arc::default())),
         });
         let ticker = AbortOnDropHandle::new(tokio::spawn(tick(shared.clone())));
         (Memory { shared, ticker: Mutex::new(Some(ticker)) }, news)
@@ -234,6 +237,10 @@ impl Backend for Memory {
         self
     }
 
+    fn registrations(&self) -> &dyn Registrations {
+        self
+    }
+
     async fn close(&self) {
         self.ticker.lock().take();
     }
@@ -330,6 +337,34 @@ impl Topics for Memory {
             room.tell(News::Lost { topic: topic.clone(), gap });
         }
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl Registrations for Memory {
+    fn registered(&self) -> watch::Receiver<Option<Arc<Registered>>> {
+        self.shared.registered.subscribe()
+    }
+
+    async fn read_registered(&self) -> Result<Arc<Registered>, BackendError> {
+        Ok(self.shared.registered.borrow().clone().expect("never none"))
+    }
+
+    async fn register(
+        &self,
+        seen: &Registered,
+        change: Registration,
+    ) -> Result<Option<Arc<Registered>>, BackendError> {
+        let mut after = None;
+        self.shared.registered.send_if_modified(|registered| {
+            let now = registered.as_ref().filter(|now| now.revision == seen.revision);
+            after = now.map(|now| Arc::new(now.after(now.revision + 1, change)));
+            if after.is_some() {
+                registered.clone_from(&after);
+            }
+            after.is_some()
+        });
+        Ok(after)
     }
 }
 

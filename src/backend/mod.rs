@@ -26,7 +26,8 @@
 //! first one was stored. This goes before [`Append::expected_last`], so that a publish that is sent
 //! again is answered as it was the first time.
 //!
-//! **What operators say of topics**, and do with them, is [`topics::Topics`].
+//! **What operators say of topics**, and do with them, is [`topics::Topics`]; which types of events are
+//! registered, [`registrations::Registrations`].
 //!
 //! **Errors**: [`BackendError::OutcomeUnknown`] says that the events may exist; after any other
 //! error of `append` they do not and never will.
@@ -34,6 +35,7 @@
 pub mod feed;
 pub mod memory;
 pub mod redis;
+pub mod registrations;
 pub mod replay;
 pub mod topics;
 
@@ -43,7 +45,7 @@ pub use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::feed::Feed;
-use self::topics::Topics;
+use self::{registrations::Registrations, topics::Topics};
 use crate::{
     event::Event,
     position::{Gap, Position, Start},
@@ -97,6 +99,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// What operators say of topics, and do with them.
     fn topics(&self) -> &dyn Topics;
+
+    /// Which types of events are registered.
+    fn registrations(&self) -> &dyn Registrations;
 
     /// Stops what the backend runs. What is being stored is still answered.
     async fn close(&self);

@@ -9,6 +9,7 @@ mod event;
 mod healthcheck;
 mod pub_;
 mod read;
+mod schema;
 mod sub;
 mod topic;
 
@@ -52,6 +53,9 @@ enum Command {
     /// List, show, create, change and delete topics.
     #[command(subcommand)]
     Topic(topic::Command),
+    /// Register types of events, and check, list, show, compare, delete and export them.
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Measure publishing, subscribing, or both, against a server.
     Bench(bench::Bench),
     /// Ask a server whether it is serving; for containers and scripts.
@@ -95,8 +99,18 @@ pub(crate) enum Exit {
 struct WrongUsage(String);
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const COMMANDS: [&str; 9] =
-    ["serve", "pub", "sub", "read", "topic", "bench", "healthcheck", "completions", "help"];
+const COMMANDS: [&str; 10] = [
+    "serve",
+    "pub",
+    "sub",
+    "read",
+    "topic",
+    "schema",
+    "bench",
+    "healthcheck",
+    "completions",
+    "help",
+];
 
 /// Runs what the process was called with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -122,6 +136,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sub(command) => block_on(command.run()),
         Command::Read(command) => block_on(command.run()),
         Command::Topic(command) => block_on(command.run()),
+        Command::Schema(command) => block_on(command.run()),
         Command::Bench(command) => command.run(),
         Command::Healthcheck(command) => block_on(command.run()),
     };

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) allow_volatile: Option<bool>,
     pub(super) web_origins: Option<Vec<String>>,
     pub(super) subscribe_compression: Option<Vec<String>>,
+    pub(super) schemas: Option<Vec<String>>,
     pub(super) drain_grace: Option<Period>,
     pub(super) max_stream_age: Option<Period>,
     pub(super) threads: Option<Threads>,

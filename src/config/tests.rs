@@ -57,6 +57,28 @@ fn nobody_gets_events_compressed_unless_it_is_said_how() {
 }
 
 #[test]
+fn schemas_are_read_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("shop.proto");
+    std::fs::write(&file, "package shop; message Order {}").expect("written");
+    let file = file.display().to_string();
+    let types = |text: &str, flag: Option<&str>| {
+        let flags = flags(|flags| flags.schemas = flag.map(Into::into));
+        let types = load(text, &flags).expect("consistent").schemas.types;
+        types.into_iter().map(|one| one.type_name).collect::<Vec<_>>()
+    };
+    assert!(types("", None).is_empty());
+    assert_eq!(types(&format!("schemas = ['{file}']"), None), ["shop.Order"]);
+    assert_eq!(types("", Some(&format!("{file}, "))), ["shop.Order"]);
+    assert!(types(&format!("schemas = ['{file}']"), Some("")).is_empty());
+    let error = refused("schemas = ['/nowhere/*.proto']");
+    assert_eq!(error, "schemas: \"/nowhere/*.proto\" chooses no file: correct it, or leave it out");
+    std::fs::write(folder.path().join("bad.proto"), "package shop;\nmessage {}").expect("written");
+    let error = refused(&format!("schemas = ['{}']", folder.path().display()));
+    assert!(error.contains("bad.proto:2:9: "), "{error}");
+}
+
+#[test]
 fn what_a_publish_waits_for_is_one_thing_and_of_a_durable_topic() {
     let rule = |more: &str| format!("[[topics]]\npattern = 'a'\n{more}");
     let config = load(&rule("mode = 'durable'\nreplicas = 2"), &Flags::default()).expect("fine");

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    server::{admin_server, schemas_server, workers_server},
+    server::{admin_server, workers_server},
     status,
     topics::{answer, built, masked, name, page_size, page_token, shown, version, wanted},
 };
@@ -20,9 +20,6 @@ pub(super) struct AdminService {
 
 #[derive(Debug)]
 pub(super) struct WorkersService;
-
-#[derive(Debug)]
-pub(super) struct SchemasService;
 
 pub(super) type Answer<T> = Result<Response<T>, Status>;
 
@@ -85,7 +82,7 @@ impl admin_server::Admin for AdminService {
         let listed = listed.await.map(|TopicPage { topics, after }| proto::ListTopicsResponse {
             topics: topics.into_iter().map(shown).collect(),
             next_page_token: after
-                .map(|after| page_token::of(&after, &asked.pattern))
+                .map(|after| page_token::of(after.as_str(), &asked.pattern))
                 .unwrap_or_default(),
         });
         answer(listed, "pattern")
@@ -156,33 +153,5 @@ impl workers_server::Workers for WorkersService {
 
     async fn settle(&self, _: Request<proto::SettleRequest>) -> Answer<proto::SettleResponse> {
         Err(status::feature_off("Workers.Settle"))
-    }
-}
-
-#[async_trait]
-impl schemas_server::Schemas for SchemasService {
-    async fn register_schema(
-        &self,
-        _: Request<proto::RegisterSchemaRequest>,
-    ) -> Answer<proto::Schema> {
-        Err(status::feature_off("Schemas.RegisterSchema"))
-    }
-
-    async fn get_schema(&self, _: Request<proto::GetSchemaRequest>) -> Answer<proto::Schema> {
-        Err(status::feature_off("Schemas.GetSchema"))
-    }
-
-    async fn list_schemas(
-        &self,
-        _: Request<proto::ListSchemasRequest>,
-    ) -> Answer<proto::ListSchemasResponse> {
-        Err(status::feature_off("Schemas.ListSchemas"))
-    }
-
-    async fn delete_schema(
-        &self,
-        _: Request<proto::DeleteSchemaRequest>,
-    ) -> Answer<proto::DeleteSchemaResponse> {
-        Err(status::feature_off("Schemas.DeleteSchema"))
     }
 }

@@ -18,9 +18,11 @@ use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
 use crate::{
-    limits::GRPC_MESSAGE_BYTES_MAX,
+    grpc::schema_messages::{RegisterSchemaRequest, Schema},
+    limits::{GRPC_MESSAGE_BYTES_MAX, SCHEMA_REQUEST_BYTES_MAX},
     proto::{
-        CreateTopicRequest, DeleteTopicRequest, GetTopicRequest, ListTopicsRequest,
+        CreateTopicRequest, DeleteSchemaRequest, DeleteTopicRequest, GetSchemaRequest,
+        GetTopicRequest, ListSchemasRequest, ListSchemasResponse, ListTopicsRequest,
         ListTopicsResponse, PublishRequest, PublishResponse, PublishStreamRequest,
         PublishStreamResponse, SubscribeRequest, SubscribeResponse, Topic, UpdateTopicRequest,
         publish_stream_response::Failure,
@@ -38,7 +40,9 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/clients/tidings.v1.rs"));
 }
 
-pub use generated::{admin_client::AdminClient, broker_client::BrokerClient};
+pub use generated::{
+    admin_client::AdminClient, broker_client::BrokerClient, schemas_client::SchemasClient,
+};
 
 /// A connection to a broker; clones share it. It reconnects on its own when it is used again.
 #[derive(Debug, Clone)]
@@ -46,6 +50,7 @@ pub struct Client {
     channel: Channel,
     broker: BrokerClient<Channel>,
     admin: AdminClient<Channel>,
+    schemas: SchemasClient<Channel>,
     health: HealthClient<Channel>,
 }
 
@@ -67,7 +72,7 @@ pub struct CallError {
     pub message: Box<str>,
     /// The dynamic parts of the reason.
     pub metadata: BTreeMap<String, String>,
-    /// What is wrong with the request: a field, and what to do.
+    /// What is wrong with the request: a field, or what has to be otherwise first, and why.
     pub violations: Vec<(String, String)>,
     /// When to try again, where the broker said so.
     pub retry_after: Option<Duration>,
@@ -104,6 +109,8 @@ impl Client {
                 .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX),
             admin: AdminClient::new(channel.clone())
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+            schemas: SchemasClient::new(channel.clone())
+                .max_decoding_message_size(SCHEMA_REQUEST_BYTES_MAX),
             health: HealthClient::new(channel.clone()),
             channel,
         })
@@ -171,6 +178,29 @@ impl Client {
 
     pub async fn delete_topic(&mut self, request: DeleteTopicRequest) -> Result<(), CallError> {
         self.admin.delete_topic(request).await?;
+        Ok(())
+    }
+
+    pub async fn register_schema(
+        &mut self,
+        request: RegisterSchemaRequest,
+    ) -> Result<Schema, CallError> {
+        Ok(self.schemas.register_schema(request).await?.into_inner())
+    }
+
+    pub async fn get_schema(&mut self, request: GetSchemaRequest) -> Result<Schema, CallError> {
+        Ok(self.schemas.get_schema(request).await?.into_inner())
+    }
+
+    pub async fn list_schemas(
+        &mut self,
+        request: ListSchemasRequest,
+    ) -> Result<ListSchemasResponse, CallError> {
+        Ok(self.schemas.list_schemas(request).await?.into_inner())
+    }
+
+    pub async fn delete_schema(&mut self, request: DeleteSchemaRequest) -> Result<(), CallError> {
+        self.schemas.delete_schema(request).await?;
         Ok(())
     }
 
@@ -251,10 +281,12 @@ impl From<Status> for CallError {
     fn from(status: Status) -> CallError {
         let details = status.get_error_details();
         let info = details.error_info();
-        let violations = details.bad_request().map(|request| {
-            let violations = request.field_violations.iter();
-            violations.map(|v| (v.field.clone(), v.description.clone())).collect()
-        });
+        let fields = details.bad_request().into_iter().flat_map(|bad| &bad.field_violations);
+        let fields = fields.map(|v| (v.field.clone(), v.description.clone()));
+        let failed =
+            details.precondition_failure().into_iter().flat_map(|failure| &failure.violations);
+        let failed = failed.map(|v| (format!("{} {}", v.r#type, v.subject), v.description.clone()));
+        let violations = fields.chain(failed).collect();
         CallError {
             code: code_name(status.code()),
             reason: info.map(|info| info.reason.as_str().into()).unwrap_or_default(),
@@ -262,7 +294,7 @@ impl From<Status> for CallError {
             metadata: info
                 .map(|info| info.metadata.clone().into_iter().collect())
                 .unwrap_or_default(),
-            violations: violations.unwrap_or_default(),
+            violations,
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
         }
     }

@@ -11,6 +11,8 @@ mod publish;
 pub mod publish_stream;
 pub mod replies;
 pub mod requests;
+pub mod schema_messages;
+mod schemas;
 pub mod status;
 mod subscribe;
 mod threads;
@@ -46,10 +48,11 @@ use tracing::{info, warn};
 pub use self::threads::ThreadError;
 use self::{
     accept::Door,
-    admin::{AdminService, SchemasService, WorkersService},
+    admin::{AdminService, WorkersService},
     broker::BrokerService,
     front::Front,
     intake::Intake,
+    schemas::SchemasService,
     server::{
         admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
         workers_server::WorkersServer,
@@ -61,7 +64,10 @@ use crate::{
     broker::Broker,
     compression::Compression,
     hub::Ringer,
-    limits::{CONNECTION_RESETS_MAX, CONNECTION_STREAMS_MAX, GRPC_MESSAGE_BYTES_MAX},
+    limits::{
+        CONNECTION_RESETS_MAX, CONNECTION_STREAMS_MAX, GRPC_MESSAGE_BYTES_MAX,
+        SCHEMA_REQUEST_BYTES_MAX,
+    },
     proto,
 };
 
@@ -239,7 +245,8 @@ impl Services {
                     .accept_compressed(CompressionEncoding::Zstd),
             )
             .add_service(
-                SchemasServer::new(SchemasService)
+                SchemasServer::new(SchemasService { broker: broker.clone() })
+                    .max_decoding_message_size(SCHEMA_REQUEST_BYTES_MAX)
                     .accept_compressed(CompressionEncoding::Gzip)
                     .accept_compressed(CompressionEncoding::Zstd),
             );

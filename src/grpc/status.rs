@@ -8,9 +8,13 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     backend::BackendError,
-    broker::{PipelineError, PublishError, TopicError},
+    broker::{PipelineError, PublishError, SchemaError, TopicError},
     catalog::Field,
     proto::publish_stream_response::Failure,
+    schema::{
+        compatibility::Violation as Break,
+        registry::{GetError, RegisterError},
+    },
     subscription::SubscribeError,
     topic::InvalidTopic,
 };
@@ -56,6 +60,11 @@ reasons! {
     TopicInConfigFile = "TOPIC_IN_CONFIG_FILE", FailedPrecondition;
     TopicIsDurable = "TOPIC_IS_DURABLE", FailedPrecondition;
     ChannelTaken = "CHANNEL_TAKEN", FailedPrecondition;
+    SchemaInvalid = "SCHEMA_INVALID", InvalidArgument;
+    SchemaNotFound = "SCHEMA_NOT_FOUND", NotFound;
+    SchemaIncompatible = "SCHEMA_INCOMPATIBLE", FailedPrecondition;
+    SchemaInUse = "SCHEMA_IN_USE", FailedPrecondition;
+    SchemaUnreadable = "SCHEMA_UNREADABLE", FailedPrecondition;
     EtagMismatch = "ETAG_MISMATCH", Aborted;
     PositionLost = "POSITION_LOST", OutOfRange;
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
@@ -215,6 +224,107 @@ pub fn topic(error: TopicError, field: &'static str) -> Status {
             told.with("limit", limit).quota("configured topics").status(Reason::QuotaExceeded)
         }
         TopicError::Backend(error) => backend(error),
+    }
+}
+
+pub fn schema(error: SchemaError) -> Status {
+    let told = Told::new(&cut(&error.to_string()));
+    match error {
+        SchemaError::Invalid { violations } => violations
+            .into_iter()
+            .take(VIOLATIONS_MAX)
+            .fold(told, |told, (field, why)| told.violation(field, why))
+            .status(Reason::RequestInvalid),
+        SchemaError::Compile { field, cause } => {
+            let why = cut(&cause.to_string());
+            let mut told = told.violation(field, why);
+            if let Some(place) = cause.place() {
+                told = told.with("file", &place.file);
+                if let Some((line, column)) = place.line_and_column {
+                    told = told.with("line", line).with("column", column);
+                }
+            }
+            told.status(Reason::SchemaInvalid)
+        }
+        SchemaError::Register(error) => register(told, error),
+        SchemaError::Get(GetError::NoSuchType { type_name }) => told
+            .with("type", cut(&type_name))
+            .resource("type", &cut(&type_name))
+            .status(Reason::SchemaNotFound),
+        SchemaError::Get(GetError::NoSuchVersion { type_name, version, newest }) => told
+            .with("type", &type_name)
+            .with("version", version)
+            .with("newest", newest)
+            .resource("type", &type_name)
+            .status(Reason::SchemaNotFound),
+        SchemaError::InUse { type_name, by } => by
+            .iter()
+            .take(VIOLATIONS_MAX)
+            .fold(told, |told, topic| {
+                told.violated_by("TOPIC", topic, format!("names {type_name}"))
+            })
+            .with("type", &type_name)
+            .status(Reason::SchemaInUse),
+        SchemaError::Busy { waiting } => told
+            .with("waiting", waiting)
+            .quota("schemas that wait to be compiled")
+            .retry(Duration::from_secs(1))
+            .status(Reason::RateLimited),
+        SchemaError::Backend(error) => backend(error),
+    }
+}
+
+fn register(told: Told, error: RegisterError) -> Status {
+    let limited = |told: Told, limit: usize, of: &str| {
+        told.with("limit", limit).quota(of).status(Reason::QuotaExceeded)
+    };
+    match error {
+        RegisterError::Incompatible { type_name, verdict } => {
+            let count = verdict.violations.len();
+            let told = told.with("type", &type_name).with("breaks", count);
+            broken(told, &verdict.violations).status(Reason::SchemaIncompatible)
+        }
+        RegisterError::Unreadable { type_name, version } => told
+            .with("type", &type_name)
+            .with("version", version)
+            .resource("type", &type_name)
+            .status(Reason::SchemaUnreadable),
+        RegisterError::NameTooLong { .. } => {
+            told.violation("schema.type", "is too long").status(Reason::RequestInvalid)
+        }
+        RegisterError::TooManyVersions { limit, .. } => {
+            limited(told, limit, "versions of one type")
+        }
+        RegisterError::TypeTooLarge { limit, .. } => {
+            limited(told, limit, "bytes of the versions of one type")
+        }
+        RegisterError::TooManySchemas { limit } => limited(told, limit, "versions of all types"),
+        RegisterError::SchemasTooLarge { limit, .. } => {
+            limited(told, limit, "bytes of the versions of all types")
+        }
+    }
+}
+
+/// One for each break, as many as a status has room for.
+fn broken(told: Told, breaks: &[Break]) -> Told {
+    const BYTES_MAX: usize = 3072;
+    let mut bytes = 0;
+    breaks.iter().fold(told, |told, Break { rule, path, version, message }| {
+        let description = format!("breaks version {version}: {message}");
+        bytes += rule.name().len() + path.len() + description.len();
+        match bytes <= BYTES_MAX {
+            true => told.violated_by(rule.name(), path, description),
+            false => told,
+        }
+    })
+}
+
+/// Of what may be long, as much as a status has room for.
+fn cut(text: &str) -> String {
+    const BYTES_MAX: usize = 1024;
+    match text.len() > BYTES_MAX {
+        true => format!("{}…", &text[..text.floor_char_boundary(BYTES_MAX)]),
+        false => text.to_owned(),
     }
 }
 
@@ -415,6 +525,11 @@ impl Told {
     /// What has to be otherwise first, as the message says.
     fn violated(mut self, kind: &str, subject: &str) -> Told {
         self.details.add_precondition_failure_violation(kind, subject, self.message.clone());
+        self
+    }
+
+    fn violated_by(mut self, kind: &str, subject: &str, description: String) -> Told {
+        self.details.add_precondition_failure_violation(kind, subject, description);
         self
     }
 

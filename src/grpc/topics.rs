@@ -79,9 +79,8 @@ pub(super) mod page_token {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
     use super::{TopicError, invalid};
-    use crate::topic::Topic;
 
-    pub(in crate::grpc) fn of(after: &Topic, pattern: &str) -> String {
+    pub(in crate::grpc) fn of(after: &str, pattern: &str) -> String {
         URL_SAFE_NO_PAD.encode(format!("{after} {pattern}"))
     }
 

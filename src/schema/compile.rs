@@ -104,14 +104,14 @@ pub enum CompileError {
 }
 
 /// One given file.
-struct File {
-    proto: FileDescriptorProto,
+pub(super) struct File {
+    pub(super) proto: FileDescriptorProto,
     /// The same encoded, with options that `proto` does not know, without source positions.
     encoded: Vec<u8>,
     positions: Option<SourceCodeInfo>,
 }
 
-type Files = BTreeMap<String, File>;
+pub(super) type Files = BTreeMap<String, File>;
 
 impl Compiled {
     /// Compiles `type_name` from sources: pairs of a path, as imports name it, and text.
@@ -180,13 +180,42 @@ impl Compiled {
     }
 }
 
+impl CompileError {
+    /// Where it is, if it is in one place.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            CompileError::TooDeep { place, .. }
+            | CompileError::NameTooLong { place, .. }
+            | CompileError::NotUtf8 { place }
+            | CompileError::Syntax { place, .. }
+            | CompileError::ImportNotFound { place, .. }
+            | CompileError::RulesNotChecked { place }
+            | CompileError::Unlinked { place, .. } => Some(place),
+            CompileError::NoFiles { .. }
+            | CompileError::TooManyBytes { .. }
+            | CompileError::TooManyFiles { .. }
+            | CompileError::TooManyTypes { .. }
+            | CompileError::TooManyDeclarations { .. }
+            | CompileError::InvalidName { .. }
+            | CompileError::InvalidPath { .. }
+            | CompileError::GivenTwice { .. }
+            | CompileError::ImportCycle { .. }
+            | CompileError::ReservedPackage { .. }
+            | CompileError::NotDescriptors { .. }
+            | CompileError::NoSuchType { .. }
+            | CompileError::DefinedTwice { .. }
+            | CompileError::Failed { .. } => None,
+        }
+    }
+}
+
 /// Whether every protobuf runtime brings this file: it is imported without being given, and a copy
 /// that is given does not count.
 pub fn is_bundled(path: &str) -> bool {
     DescriptorPool::global().get_file_by_name(path).is_some()
 }
 
-fn parse(sources: Vec<(&str, &[u8])>) -> Result<Files, CompileError> {
+pub(super) fn parse(sources: Vec<(&str, &[u8])>) -> Result<Files, CompileError> {
     let bytes = sources.iter().map(|(path, text)| path.len() + text.len()).sum();
     within_bytes("sources", bytes)?;
     within_files(sources.len())?;

@@ -14,6 +14,7 @@ mod names;
 mod record;
 pub mod registry;
 mod scan;
+pub mod sources;
 mod wire;
 
 use std::any::Any;

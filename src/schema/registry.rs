@@ -149,6 +149,27 @@ impl Registry {
         *self.current.write() = schemas;
     }
 
+    /// Takes what was stored, and lets go of what is not any more: names with versions.
+    pub fn change<'a>(
+        &self,
+        stored: impl IntoIterator<Item = Record>,
+        gone: impl IntoIterator<Item = (&'a str, u32)>,
+    ) {
+        let mut current = self.current.write();
+        let mut types = current.types.clone();
+        for (type_name, version) in gone {
+            let Some(versions) = types.get_mut(type_name) else { continue };
+            Arc::make_mut(versions).retain(|kept| kept.number() != version);
+            if versions.is_empty() {
+                types.remove(type_name);
+            }
+        }
+        for record in stored {
+            put(&mut types, Arc::new(Version::new(record)));
+        }
+        *current = Arc::new(Schemas { types, count: 0, bytes: 0 }.counted());
+    }
+
     /// The whole type. False where it is not registered.
     pub fn delete(&self, type_name: &str) -> bool {
         let mut current = self.current.write();
@@ -313,12 +334,7 @@ impl Schemas {
 
     fn with(&self, version: Arc<Version>) -> Schemas {
         let mut types = self.types.clone();
-        let versions = types.entry(version.type_name().to_owned()).or_default();
-        let versions = Arc::make_mut(versions);
-        match versions.binary_search_by_key(&version.number(), |version| version.number()) {
-            Ok(at) => versions[at] = version,
-            Err(at) => versions.insert(at, version),
-        }
+        put(&mut types, version);
         Schemas { types, count: 0, bytes: 0 }.counted()
     }
 
@@ -376,6 +392,15 @@ impl Version {
     /// Whether somebody asked for it.
     pub fn is_linked(&self) -> bool {
         self.compiled.get().is_some()
+    }
+}
+
+fn put(types: &mut BTreeMap<String, Arc<Vec<Arc<Version>>>>, version: Arc<Version>) {
+    let versions = types.entry(version.type_name().to_owned()).or_default();
+    let versions = Arc::make_mut(versions);
+    match versions.binary_search_by_key(&version.number(), |version| version.number()) {
+        Ok(at) => versions[at] = version,
+        Err(at) => versions.insert(at, version),
     }
 }
 

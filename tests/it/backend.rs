@@ -11,6 +11,7 @@ use tidings::{
         TopicSettings,
         memory::Memory,
         redis::{Redis, RedisConfig, Rules},
+        registrations::{Key, Registered, Registration},
         replay::{Bound, Progress, Replay, Told},
     },
     event::{Defaults, Event, admit},
@@ -640,6 +641,75 @@ impl OnRedis {
     }
 }
 
+fn key(type_name: &str, version: u32) -> Key {
+    Key { type_name: type_name.into(), version }
+}
+
+fn put(type_name: &str, version: u32, record: &'static [u8]) -> Registration {
+    Registration::Put { key: key(type_name, version), record: record.into() }
+}
+
+/// What it holds, by name.
+fn records(registered: &Registered) -> Vec<(String, &[u8])> {
+    registered.records.iter().map(|(key, stored)| (key.to_string(), &stored.record[..])).collect()
+}
+
+pub async fn what_is_registered_is_changed_only_as_it_was_seen(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let backend = backend.registrations();
+    let nothing = backend.read_registered().await.expect("read");
+    assert_eq!((nothing.revision, nothing.records.len()), (0, 0));
+    // Bytes are the registry's alone to read.
+    let first = backend.register(&nothing, put("a.A", 1, b"\0\xff one")).await.expect("stored");
+    let first = first.expect("nothing came between");
+    assert!(first.revision > 0);
+    assert!(backend.register(&nothing, put("a.A", 1, b"other")).await.expect("asked").is_none());
+    let second = backend.register(&first, put("a.A", 2, b"two")).await.expect("stored");
+    let second = second.expect("nothing came between");
+    let third = backend.register(&second, put("b.B", 1, b"b")).await.expect("stored");
+    let third = third.expect("nothing came between");
+    assert!(third.revision > second.revision && second.revision > first.revision);
+    let all: Vec<(String, &[u8])> =
+        vec![("a.A/1".into(), b"\0\xff one"), ("a.A/2".into(), b"two"), ("b.B/1".into(), b"b")];
+    assert_eq!(records(&third), all);
+    assert_eq!(backend.read_registered().await.expect("read"), third);
+    assert_eq!(backend.registered().borrow().as_ref(), Some(&third));
+
+    let delete = Registration::Delete { type_name: "a.A".into() };
+    assert!(backend.register(&second, delete.clone()).await.expect("asked").is_none());
+    let fourth = backend.register(&third, delete).await.expect("gone").expect("nothing between");
+    assert_eq!(records(&fourth), [("b.B/1".to_owned(), &b"b"[..])]);
+    let fifth = backend.register(&fourth, put("a.A", 1, b"new")).await.expect("stored");
+    let fifth = fifth.expect("nothing came between");
+    assert_ne!(fifth.records[&key("a.A", 1)].revision, third.records[&key("a.A", 1)].revision);
+}
+
+pub async fn of_many_that_register_at_once_each_has_its_turn(make: impl AsyncFn() -> Opened) {
+    let (backend, _feed) = make().await;
+    let registering: FuturesUnordered<_> = (1..=20)
+        .map(|version| {
+            let backend = backend.clone();
+            async move {
+                let backend = backend.registrations();
+                loop {
+                    let seen = backend.read_registered().await.expect("read");
+                    let change = put("a.A", version, b"record");
+                    if backend.register(&seen, change).await.expect("asked").is_some() {
+                        return;
+                    }
+                }
+            }
+        })
+        .collect();
+    registering.collect::<()>().await;
+    let all = backend.registrations().read_registered().await.expect("read");
+    assert_eq!(all.records.len(), 20);
+    let mut revisions: Vec<_> = all.records.values().map(|stored| stored.revision).collect();
+    revisions.sort();
+    revisions.dedup();
+    assert_eq!(revisions.len(), 20, "each change has a revision of its own");
+}
+
 /// Runs every rule of the contract against each backend, each as a test of its own.
 macro_rules! contract {
     ([$($rule:ident),* $(,)?]) => {
@@ -682,4 +752,6 @@ contract!([
     an_event_is_known_for_a_window_and_not_for_ever,
     what_expects_a_topic_to_end_elsewhere_is_not_stored,
     of_many_that_expect_the_same_one_is_stored,
+    what_is_registered_is_changed_only_as_it_was_seen,
+    of_many_that_register_at_once_each_has_its_turn,
 ]);

@@ -8,12 +8,18 @@ use std::{
 use prost::Message;
 use tidings::{
     backend::BackendError,
-    broker::{PipelineError, PublishError, TopicError},
+    broker::{PipelineError, PublishError, SchemaError, TopicError},
     catalog::Field,
     event::Violation,
     grpc::status::{self, Reason},
     position::{Gap, GapReason, Position},
     proto,
+    schema::{
+        CompileError,
+        compatibility::{Rule, Verdict, Violation as Break},
+        compile::Place,
+        registry::{GetError, RegisterError},
+    },
     subscription::SubscribeError,
     topic::{InvalidTopic, Topic},
 };
@@ -121,6 +127,33 @@ fn statuses() -> Vec<Status> {
         TopicError::TooMany { limit: 1 },
         TopicError::Backend(BackendError::Unavailable { cause: cause() }),
     ];
+    let broken =
+        Break { rule: Rule::FieldKindChanged, path: field(), version: 1, message: cause() };
+    let verdict = Verdict { violations: vec![broken], ..Verdict::default() };
+    let place = || Place { file: "a.proto".into(), line_and_column: Some((3, 7)) };
+    let schemas = [
+        SchemaError::Invalid { violations: vec![(field(), description())] },
+        SchemaError::Compile {
+            field: "schema.sources",
+            cause: CompileError::NotUtf8 { place: place() },
+        },
+        SchemaError::Register(RegisterError::Incompatible { type_name: field(), verdict }),
+        SchemaError::Register(RegisterError::Unreadable { type_name: field(), version: 1 }),
+        SchemaError::Register(RegisterError::NameTooLong { type_name: field(), limit: 1 }),
+        SchemaError::Register(RegisterError::TooManyVersions { type_name: field(), limit: 1 }),
+        SchemaError::Register(RegisterError::TypeTooLarge {
+            type_name: field(),
+            bytes: 2,
+            limit: 1,
+        }),
+        SchemaError::Register(RegisterError::TooManySchemas { limit: 1 }),
+        SchemaError::Register(RegisterError::SchemasTooLarge { bytes: 2, limit: 1 }),
+        SchemaError::Get(GetError::NoSuchType { type_name: field() }),
+        SchemaError::Get(GetError::NoSuchVersion { type_name: field(), version: 2, newest: 1 }),
+        SchemaError::InUse { type_name: field(), by: vec!["orders".into()] },
+        SchemaError::Busy { waiting: 1 },
+        SchemaError::Backend(BackendError::Unavailable { cause: cause() }),
+    ];
     let pipeline = [
         PipelineError::TooManyStreams { limit: 1 },
         PipelineError::Draining,
@@ -136,6 +169,7 @@ fn statuses() -> Vec<Status> {
     ];
     let topics = topics.into_iter().map(|error| status::topic(error, "name"));
     let publish = publish.into_iter().map(status::publish).chain(topics);
+    let publish = publish.chain(schemas.into_iter().map(status::schema));
     let publish = publish.chain(pipeline.into_iter().map(status::pipeline));
     publish.chain(subscribe.into_iter().map(status::subscribe)).chain(others).collect()
 }

@@ -51,6 +51,8 @@ mod redis_errors;
 mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
+mod schema_program;
+mod schemas;
 mod sentinel;
 mod serving;
 mod story;

@@ -12,7 +12,7 @@ use prost::Message as _;
 use tidings::{
     backend::{
         Append, Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings,
-        async_trait, memory::Memory, topics::Topics,
+        async_trait, memory::Memory, registrations::Registrations, topics::Topics,
     },
     broker::{Broker, BrokerOptions, Publish},
     catalog::Catalog,
@@ -165,6 +165,10 @@ impl Backend for Gated {
 
     fn topics(&self) -> &dyn Topics {
         self.inner.topics()
+    }
+
+    fn registrations(&self) -> &dyn Registrations {
+        self.inner.registrations()
     }
 
     async fn close(&self) {

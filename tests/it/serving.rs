@@ -70,7 +70,7 @@ async fn errors_have_a_reason_and_name_the_field() {
 }
 
 /// Of everything that the API has.
-const BUILT: [&str; 9] = [
+const BUILT: [&str; 13] = [
     "Admin.CreateTopic",
     "Admin.DeleteTopic",
     "Admin.GetServerInfo",
@@ -80,6 +80,10 @@ const BUILT: [&str; 9] = [
     "Broker.Publish",
     "Broker.PublishStream",
     "Broker.Subscribe",
+    "Schemas.DeleteSchema",
+    "Schemas.GetSchema",
+    "Schemas.ListSchemas",
+    "Schemas.RegisterSchema",
 ];
 
 /// What a status says is off.

@@ -13,6 +13,10 @@
 //! | `td:_tidings.topics:c` | channel | `<deployment> <topic> <epoch> <why>` when a life of a topic begins |
 //! | `td:_tidings.settings` | hash | what operators said over the API: of each topic `<version> <encoded tidings.v1.Topic>`, and `:version`, which rises with each change |
 //! | `td:_tidings.settings:c` | channel | the new version, when it changes |
+//! | `td:{_tidings.schemas}` | hash | types of events: `<type>/<version>` → an encoded `tidings.v1.Schema`; `:revision`, which rises with each change, and `:removed`, that of the last one that took something away |
+//! | `td:{_tidings.schemas}:i` | sorted set | the same `<type>/<version>` by the revision with which each came |
+//! | `td:{_tidings.schemas}:<broker>`, `…:i:<broker>` | hash, sorted set | the two above while a broker puts them back; end by themselves |
+//! | `td:_tidings.schemas:c` | channel | the new revision, when it changes |
 //! | `td:_tidings.probe.<broker>:c` | channel | each broker's word to itself |
 //!
 //! The topic is the hash tag, so all keys of a topic are in one slot of a cluster.
@@ -27,12 +31,17 @@ pub(super) const INDEX: &str = "td:_tidings.topics";
 pub(super) const TRIMMER: &str = "td:_tidings.trimmer";
 pub(super) const SETTINGS: &str = "td:_tidings.settings";
 pub(super) const SETTINGS_CHANNEL: &str = "td:_tidings.settings:c";
+pub(super) const SCHEMAS: &str = "td:{_tidings.schemas}";
+pub(super) const SCHEMAS_INDEX: &str = "td:{_tidings.schemas}:i";
+pub(super) const SCHEMAS_CHANNEL: &str = "td:_tidings.schemas:c";
 pub(super) const INDEX_CHANNEL: &str = "td:_tidings.topics:c";
+/// Where changes are announced of what all brokers have.
+pub(super) const SHARED_CHANNELS: [&str; 2] = [SETTINGS_CHANNEL, SCHEMAS_CHANNEL];
 
 /// What Redis calls the kind of value that we keep under a key of ours.
 pub(super) fn kind(key: &str) -> &'static str {
     match key {
-        INDEX => "zset",
+        INDEX | SCHEMAS_INDEX => "zset",
         TRIMMER => "string",
         key if key.ends_with(":s") => "stream",
         _ => "hash",
@@ -45,6 +54,11 @@ pub(super) fn hash(topic: &Topic) -> String {
 
 pub(super) fn stream(topic: &Topic) -> String {
     format!("td:{{{topic}}}:s")
+}
+
+/// Where a broker writes what it puts back: records and their index.
+pub(super) fn schemas_of(broker: &str) -> [String; 2] {
+    [SCHEMAS, SCHEMAS_INDEX].map(|key| format!("{key}:{broker}"))
 }
 
 /// What was published on it lately.

@@ -353,8 +353,7 @@ impl Listener {
     async fn subscribe_all(&mut self, link: &Link) -> Result<(), Lost> {
         // A topic's channels go into one command: between two, an echo could come without its
         // batch.
-        let probe = keys::probe_channel(&self.session.broker_id);
-        let mut channels = vec![keys::INDEX_CHANNEL.into(), keys::SETTINGS_CHANNEL.into(), probe];
+        let mut channels = self.session.own_channels();
         for (topic, followed) in &self.topics {
             channels.extend(self.channels_of(topic, &followed.settings));
         }
@@ -422,8 +421,8 @@ impl Listener {
         }
         if channel == keys::INDEX_CHANNEL {
             self.announced(&push.payload).await;
-        } else if channel == keys::SETTINGS_CHANNEL {
-            self.session.hear_of_settings(&push.payload);
+        } else if keys::SHARED_CHANNELS.contains(&channel) {
+            self.session.hear(channel, &push.payload);
         } else if inbox.is_probe(channel)
             && let Some(time_us) = parse_time(&push.payload)
             && self.session.has_probed(time_us)

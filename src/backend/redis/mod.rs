@@ -20,6 +20,7 @@ mod persistence;
 mod publisher;
 mod ranges;
 mod reach;
+mod registrations;
 mod resp;
 mod scripts;
 mod sentinel;
@@ -52,7 +53,7 @@ use self::{
 };
 use super::{
     Append, Appended, Attachment, Backend, BackendError, Description, Feed, Keeping, Mode, Page,
-    Repeated, TopicSettings, async_trait, feed, topics::Topics,
+    Repeated, TopicSettings, async_trait, feed, registrations::Registrations, topics::Topics,
 };
 use crate::{
     event::{Defaults, admit},
@@ -171,6 +172,7 @@ impl Redis {
         tasks.spawn(session.clone().keep_commands());
         tasks.spawn(session.clone().keep_topics());
         tasks.spawn(session.clone().keep_trimmed());
+        tasks.spawn(session.clone().keep_registered());
         // Up before anyone asks, where it can be.
         let connected = commands.wait_for(|link| link.is_some());
         let _ = timeout(2 * BACKEND_DEADLINE, connected).await;
@@ -276,6 +278,10 @@ impl Backend for Redis {
     }
 
     fn topics(&self) -> &dyn Topics {
+        self
+    }
+
+    fn registrations(&self) -> &dyn Registrations {
         self
     }
 

@@ -1,7 +1,7 @@
 //! The scripts, each typed: what goes in, what comes out. Their promises stand in their first
 //! lines.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, Value};
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     backend::{
         Entry, Keeping, Mode, Page, Repeated, Retention,
+        registrations::{Registered, Stored},
         topics::{Configured, TopicState},
     },
     event::EventKey,
@@ -63,6 +64,9 @@ static REFRESH: LazyLock<Script> = script!("refresh.lua");
 static CONFIGURE: LazyLock<Script> = script!("at.lua", "configure.lua");
 static SAY: LazyLock<Script> = script!("whole.lua", "say.lua");
 static SAY_AGAIN: LazyLock<Script> = script!("whole.lua", "say_again.lua");
+static REGISTER: LazyLock<Script> = script!("whole.lua", "register.lua");
+static REGISTERED: LazyLock<Script> = script!("whole.lua", "registered.lua");
+static REGISTER_AGAIN: LazyLock<Script> = script!("whole.lua", "register_again.lua");
 static STATE: LazyLock<Script> = script!("whole.lua", "at.lua", "state.lua");
 static ENLIST: LazyLock<Script> = script!("enlist.lua");
 static FORGET: LazyLock<Script> = script!("forget.lua");
@@ -580,6 +584,93 @@ impl Link {
         unlink.arg(keys::hash(topic)).arg(keys::stream(topic)).arg(&keys::lately(topic));
         let gone: u64 = self.call(&unlink).await?;
         Ok(gone > 0)
+    }
+}
+
+/// Some of what is registered, in the order of revisions.
+#[derive(Debug)]
+pub(super) struct RegisteredPage {
+    /// Of all.
+    pub(super) revision: u64,
+    /// Of the last change that took something away.
+    pub(super) removed: u64,
+    /// How many records there are.
+    pub(super) count: usize,
+    /// Nothing follows.
+    pub(super) complete: bool,
+    pub(super) records: Vec<(String, Stored)>,
+}
+
+/// What is registered.
+impl Link {
+    pub(super) async fn registered(&self, after: u64) -> Result<RegisteredPage, CallError> {
+        let keys = [keys::SCHEMAS.into(), keys::SCHEMAS_INDEX.into()];
+        type Answer = (String, String, usize, u8, Vec<Vec<u8>>);
+        let (revision, removed, count, complete, page): Answer = REGISTERED
+            .run(self, &keys, |cmd| {
+                cmd.arg(after).arg(PAGE_BYTES).arg(PAGE_SINGLE_ENTRIES);
+            })
+            .await?;
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (parts, _) = page.as_chunks::<3>();
+        let records = parts.iter().map(|[name, revision, record]| {
+            let (revision, record) = (number(&text(revision))?, Bytes::copy_from_slice(record));
+            Ok((text(name), Stored { revision, record }))
+        });
+        Ok(RegisteredPage {
+            revision: number(&revision)?,
+            removed: number(&removed)?,
+            count,
+            complete: complete == 1,
+            records: records.collect::<Result<_, CallError>>()?,
+        })
+    }
+
+    /// The names of all records, each with its revision.
+    pub(super) async fn registered_names(&self) -> Result<HashMap<String, u64>, CallError> {
+        let mut all = redis::cmd("ZRANGE");
+        all.arg(keys::SCHEMAS_INDEX).arg(0).arg(-1).arg("WITHSCORES");
+        let names: Vec<(Vec<u8>, f64)> = self.call_on(keys::SCHEMAS_INDEX, &all).await?;
+        // Names of ours are text, and revisions are whole and below 2^53.
+        let text = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
+        Ok(names.into_iter().map(|(name, revision)| (text(name), revision as u64)).collect())
+    }
+
+    /// Without a record, takes away what is named. The revision with which it is done; none where
+    /// another one than `seen` is in force.
+    pub(super) async fn register(
+        &self,
+        seen: u64,
+        names: &[String],
+        record: Option<&[u8]>,
+    ) -> Result<Option<u64>, CallError> {
+        let keys = [keys::SCHEMAS.into(), keys::SCHEMAS_INDEX.into()];
+        let answer: String = REGISTER
+            .run(self, &keys, |cmd| {
+                cmd.arg(seen).arg(keys::SCHEMAS_CHANNEL).arg(record.unwrap_or_default());
+                cmd.arg(names);
+            })
+            .await?;
+        (!answer.is_empty()).then(|| number(&answer)).transpose()
+    }
+
+    /// All that was written to the keys of this broker, in place of what Redis holds of the revision
+    /// `held`.
+    pub(super) async fn register_again(
+        &self,
+        broker: &str,
+        held: u64,
+        known: &Registered,
+    ) -> Result<Option<u64>, CallError> {
+        let [records, index] = keys::schemas_of(broker);
+        let keys = [keys::SCHEMAS.into(), keys::SCHEMAS_INDEX.into(), records, index];
+        let answer: String = REGISTER_AGAIN
+            .run(self, &keys, |cmd| {
+                cmd.arg(held).arg(known.revision).arg(keys::SCHEMAS_CHANNEL);
+                cmd.arg(known.records.len());
+            })
+            .await?;
+        (!answer.is_empty()).then(|| number(&answer)).transpose()
     }
 }
 

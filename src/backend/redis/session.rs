@@ -28,6 +28,7 @@ use super::{
     connection::{CallError, Link, info_field},
     keys,
     persistence::{READ_EVERY, Watched},
+    registrations::Following,
 };
 use crate::{
     backend::{BackendError, Keeping, topics::Configured},
@@ -62,6 +63,7 @@ pub(super) struct Session {
     deployment: Mutex<Arc<str>>,
     /// What operators said of topics; none until it was read.
     pub(super) configured: watch::Sender<Option<Arc<Configured>>>,
+    pub(super) following: Following,
     renamed: Mutex<Option<Renamed>>,
     /// Asks for a look at Redis before its time.
     look: Notify,
@@ -132,6 +134,7 @@ impl Session {
             listening: Mutex::new(None),
             deployment: Mutex::new("".into()),
             configured: watch::Sender::default(),
+            following: Following::default(),
             renamed: Mutex::new(None),
             look: Notify::new(),
             looks: watch::Sender::new(0),
@@ -200,6 +203,21 @@ impl Session {
     /// Whether we may have said this time ourselves: anybody can speak on our channel.
     pub(super) fn has_probed(&self, time_us: u64) -> bool {
         time_us <= self.probed_us.load(Ordering::Relaxed)
+    }
+
+    /// Channels that belong to no topic.
+    pub(super) fn own_channels(&self) -> Vec<String> {
+        let mut channels = vec![keys::INDEX_CHANNEL.into(), keys::probe_channel(&self.broker_id)];
+        channels.extend(keys::SHARED_CHANNELS.map(str::to_owned));
+        channels
+    }
+
+    /// A change was announced of what all brokers have, by whomever.
+    pub(super) fn hear(&self, channel: &str, payload: &[u8]) {
+        match channel {
+            keys::SCHEMAS_CHANNEL => self.following.look_soon(),
+            _ => self.hear_of_settings(payload),
+        }
     }
 
     /// This deployment's id, as far as this broker knows.

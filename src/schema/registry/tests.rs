@@ -202,3 +202,20 @@ fn versions_of_a_type_and_long_names_are_bounded() {
     let error = registry.register(&long, NOW).map(|_| ());
     assert!(matches!(error, Err(RegisterError::NameTooLong { .. })), "{error:?}");
 }
+
+#[test]
+fn what_changed_elsewhere_is_taken_together() {
+    let registry = Registry::default();
+    for fields in ["", "int32 a = 1;", "int32 a = 1; int32 b = 2;"] {
+        register(&registry, "a.A", fields);
+    }
+    register(&registry, "a.B", "");
+    let other = Registry::default();
+    register(&other, "a.C", "int32 c = 1;");
+    let stored = other.snapshot().get("a.C", 1).expect("it is there").record().clone();
+    registry.change([stored], [("a.A", 2), ("a.B", 1), ("a.D", 1)]);
+    let schemas = registry.snapshot();
+    let versions = |name| schemas.versions(name).iter().map(|v| v.number()).collect::<Vec<_>>();
+    assert_eq!((versions("a.A"), versions("a.B"), versions("a.C")), (vec![1, 3], vec![], vec![1]));
+    assert_eq!(schemas.len(), 3);
+}

@@ -8,7 +8,7 @@ use std::sync::{
 use tidings::{
     backend::{
         Append, Appended, Attachment, Backend, BackendError, Description, Page, TopicSettings,
-        async_trait, topics::Topics,
+        async_trait, registrations::Registrations, topics::Topics,
     },
     position::{Position, Start},
     topic::Topic,
@@ -100,6 +100,10 @@ impl<B: Backend> Backend for Faulty<B> {
 
     fn topics(&self) -> &dyn Topics {
         self.inner.topics()
+    }
+
+    fn registrations(&self) -> &dyn Registrations {
+        self.inner.registrations()
     }
 
     async fn close(&self) {
