@@ -85,6 +85,11 @@ pub const SCHEMA_VIOLATIONS_MAX: usize = 100;
 /// Longest path of a schema's file, in bytes.
 pub const SCHEMA_PATH_BYTES_MAX: usize = 255;
 
+/// Largest request of reflection, in bytes: it holds one name.
+pub const REFLECTION_REQUEST_BYTES_MAX: usize = 8 << 10;
+/// Requests of reflection on one stream: a client asks some for each type that it meets.
+pub const REFLECTION_REQUESTS_MAX: usize = 10_000;
+
 /// What the hub keeps of one topic for subscribers that lag a little, in bytes; beyond it they
 /// read the topic's history.
 pub const LOG_BYTES_MAX: usize = 2 << 20;

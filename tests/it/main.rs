@@ -51,6 +51,7 @@ mod redis_errors;
 mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
+mod reflection;
 mod sentinel;
 mod serving;
 mod story;
