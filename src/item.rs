@@ -16,7 +16,7 @@ use crate::{
     backend::{Batch, replay::Told},
     compression::Compression,
     frame::{Frame, FrameWriter, put_event},
-    lens::Lens,
+    lens::{Filter, Lens},
     limits::{FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX},
     position::{Gap, Position},
     proto,
@@ -247,7 +247,7 @@ impl Events {
         }
         let wanted: Vec<bool> = match lens.filter.is_empty() {
             true => vec![true; encoded.ends.len()],
-            false => self.summaries().iter().map(|event| lens.filter.accepts(event)).collect(),
+            false => self.wanted(&lens.filter),
         };
         let last_is_told = wanted.last().is_some_and(|wanted| *wanted);
         let mut selected = encoded.selected(&wanted);
@@ -261,8 +261,18 @@ impl Events {
         last_is_told
     }
 
+    fn wanted(&self, filter: &Filter) -> Vec<bool> {
+        let mut wanted: Vec<_> =
+            self.summaries().iter().map(|event| filter.accepts(event)).collect();
+        let Some(expression) = filter.expression() else { return wanted };
+        for (wanted, bytes) in wanted.iter_mut().zip(self.stored.events()) {
+            *wanted = *wanted && decode(bytes).is_some_and(|event| expression.is_true_of(&event));
+        }
+        wanted
+    }
+
     fn decoded(&self) -> impl Iterator<Item = Option<proto::Event>> {
-        self.stored.events().map(|bytes| proto::SubscribeResponse::decode(bytes).ok()?.events.pop())
+        self.stored.events().map(decode)
     }
 
     fn rendered(&self, render: impl Fn(proto::Event) -> Option<proto::Event>) -> Encoded {
@@ -341,10 +351,14 @@ impl Encoded {
     }
 }
 
+/// One event, in the message that frames are made of.
+fn decode(bytes: Bytes) -> Option<proto::Event> {
+    proto::SubscribeResponse::decode(bytes).ok()?.events.pop()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::Filter;
 
     fn batch(first: u64, sizes: &[usize]) -> Batch {
         let event = |size: &usize| {
@@ -411,6 +425,20 @@ mod tests {
                 assert_eq!(bytes().as_ptr(), bytes().as_ptr(), "{keys:?} {view:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_expression_is_asked_once_for_all_who_filter_alike() {
+        let items = Events::of(&topic(), &[batch(1, &[1, 2, 3])]);
+        let cel = "event.key in ['2', '3'] && event.publish_time.getFullYear() == 1970".to_owned();
+        let filter = proto::Filter { cel, types: vec![], keys: vec!["1".into(), "2".into()] };
+        let filter = Filter::try_from(filter).expect("a filter");
+        let lens = Arc::new(Lens { filter, ..Lens::default() });
+        let (frames, last_is_told) = shown(&items[0], &lens);
+        assert_eq!(frames.iter().flat_map(sequences).collect::<Vec<_>>(), [2]);
+        assert!(!last_is_told);
+        let again = shown(&items[0], &lens).0.pop_front().expect("one");
+        assert_eq!(again.into_bytes().as_ptr(), frames[0].clone().into_bytes().as_ptr());
     }
 
     #[test]

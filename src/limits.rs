@@ -140,6 +140,18 @@ pub const SUBSCRIPTION_TOPICS_MAX: usize = 10_000;
 pub const RESUME_POSITIONS_MAX: usize = SUBSCRIPTION_TOPICS_MAX;
 /// Most entries in one list of a filter.
 pub const FILTER_ENTRIES_MAX: usize = 1000;
+/// Longest expression of a filter, in bytes, its most parts, macros written out, and how deep they may
+/// stand in each other.
+pub const CEL_BYTES_MAX: usize = 2048;
+pub const CEL_NODES_MAX: usize = 256;
+pub const CEL_DEPTH_MAX: u16 = 32;
+/// How deep loops over lists may stand in each other. What they cost is counted as well.
+pub const CEL_LOOPS_DEEP_MAX: usize = 2;
+/// Memory of one compiled pattern, in bytes: what a byte of text may cost grows with it.
+pub const CEL_PATTERN_BYTES_MAX: usize = 64 << 10;
+/// What one expression may do for one event, in steps: a part of it that is evaluated, or 64 bytes that
+/// are looked at, take one. All of it is some milliseconds.
+pub const CEL_STEPS_MAX: u32 = 20_000;
 /// Most positions told by one heartbeat; more are split over several.
 pub const HEARTBEAT_POSITIONS_MAX: usize = 1000;
 

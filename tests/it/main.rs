@@ -26,6 +26,7 @@ mod durable_reading;
 mod errors;
 mod faults;
 mod faulty_path;
+mod filters;
 mod first_programs;
 #[cfg(target_os = "linux")]
 mod full_disk;
