@@ -16,6 +16,7 @@
 
 mod backend;
 mod bench;
+mod breaking;
 mod checker;
 mod compression;
 mod dedupe;
