@@ -46,7 +46,7 @@ struct Derived {
     json: OnceLock<Encoded>,
     metadata: OnceLock<Encoded>,
     /// What was last shown through lenses that leave something out, the newest first.
-    shown: Mutex<VecDeque<(Arc<Lens>, Shown)>>,
+    shown: Mutex<VecDeque<(Arc<Lens>, ToShow)>>,
 }
 
 /// What a filter looks at.
@@ -56,8 +56,11 @@ pub struct Summary {
     pub key: String,
 }
 
+/// Made by whoever asks first.
+type ToShow = Arc<OnceLock<Shown>>;
+
 /// What a lens shows of some events.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Shown {
     frames: Arc<[Frame]>,
     last_is_told: bool,
@@ -170,6 +173,21 @@ impl Items {
     }
 }
 
+impl Derived {
+    /// Where what the lens shows is, or is to be made: whoever else looks through it waits for that, and
+    /// nobody else does.
+    fn cell(&self, lens: &Arc<Lens>) -> ToShow {
+        let mut kept = self.shown.lock();
+        if let Some((_, cell)) = kept.iter().find(|(known, _)| Arc::ptr_eq(known, lens)) {
+            return cell.clone();
+        }
+        let cell = ToShow::default();
+        kept.push_front((lens.clone(), cell.clone()));
+        kept.truncate(LENSES_KEPT_MAX);
+        cell
+    }
+}
+
 impl Events {
     /// Batches that follow each other in one epoch.
     pub fn of(topic: &Topic, batches: &[Batch]) -> Vec<Events> {
@@ -239,12 +257,13 @@ impl Events {
             frames.push_back(encoded.shown(lens.compression));
             return true;
         }
-        // Made with the lock held: whoever else looks through this lens waits for it.
-        let mut kept = self.derived().shown.lock();
-        if let Some((_, shown)) = kept.iter().find(|(known, _)| Arc::ptr_eq(known, lens)) {
-            frames.extend(shown.frames.iter().cloned());
-            return shown.last_is_told;
-        }
+        let cell = self.derived().cell(lens);
+        let shown = cell.get_or_init(|| self.shown(lens, encoded));
+        frames.extend(shown.frames.iter().cloned());
+        shown.last_is_told
+    }
+
+    fn shown(&self, lens: &Lens, encoded: &Encoded) -> Shown {
         let wanted: Vec<bool> = match lens.filter.is_empty() {
             true => vec![true; encoded.ends.len()],
             false => self.wanted(&lens.filter),
@@ -254,11 +273,7 @@ impl Events {
         if let Some(compression) = lens.compression {
             selected.iter_mut().for_each(|frame| *frame = compression.of(frame));
         }
-        let shown = Shown { frames: selected.into(), last_is_told };
-        frames.extend(shown.frames.iter().cloned());
-        kept.push_front((lens.clone(), shown));
-        kept.truncate(LENSES_KEPT_MAX);
-        last_is_told
+        Shown { frames: selected.into(), last_is_told }
     }
 
     fn wanted(&self, filter: &Filter) -> Vec<bool> {

@@ -152,6 +152,10 @@ pub const CEL_PATTERN_BYTES_MAX: usize = 64 << 10;
 /// What one expression may do for one event, in steps: a part of it that is evaluated, or 64 bytes that
 /// are looked at, take one. All of it is some milliseconds.
 pub const CEL_STEPS_MAX: u32 = 20_000;
+/// The same of a small event, so that a thousand of them in one frame take no thousand times as long …
+pub const CEL_STEPS_SMALL: u32 = 512;
+/// … and for each of its bytes: a loop over the shortest elements there are takes as much.
+pub const CEL_STEPS_PER_BYTE: u32 = 8;
 /// Most positions told by one heartbeat; more are split over several.
 pub const HEARTBEAT_POSITIONS_MAX: usize = 1000;
 

@@ -29,13 +29,14 @@ use cel::{
         pratt_parser::{Lexer, TokenKind},
     },
 };
+use prost::Message as _;
 use regex::{Regex, RegexBuilder};
 
 use self::values::{ATTRIBUTES, Budget, Data, Object, Pattern, Source};
 use crate::{
     limits::{
         CEL_BYTES_MAX, CEL_DEPTH_MAX, CEL_LOOPS_DEEP_MAX, CEL_NODES_MAX, CEL_PATTERN_BYTES_MAX,
-        CEL_STEPS_MAX,
+        CEL_STEPS_MAX, CEL_STEPS_PER_BYTE, CEL_STEPS_SMALL,
     },
     proto,
     schema::Registry,
@@ -124,6 +125,9 @@ struct Program {
     patterns: Vec<Regex>,
 }
 
+/// Says of a token that a mistake stands there.
+type IsMeant<'a> = &'a dyn Fn(&str, TokenKind) -> bool;
+
 /// What is known while an expression is checked.
 struct Checked<'a> {
     text: &'a str,
@@ -167,15 +171,16 @@ impl Expression {
 
     /// Also says how many steps it took.
     pub(crate) fn evaluate(&self, event: &proto::Event) -> (Result<bool, NoAnswer>, u32) {
+        let allowed = allowed(event);
         let scope = Scope {
             program: &self.program,
             event,
             types: &self.types,
             data: OnceLock::new(),
-            budget: Budget::new(CEL_STEPS_MAX),
+            budget: Budget::new(allowed),
         };
         let answer = contained(|| scope.answer()).unwrap_or(Err(NoAnswer::Panicked));
-        let steps = CEL_STEPS_MAX - scope.budget.left();
+        let steps = allowed - scope.budget.left();
         match scope.budget.left() {
             0 => (Err(NoAnswer::TooMuch), steps),
             _ => (answer, steps),
@@ -284,9 +289,11 @@ impl Checked<'_> {
             Expr::Literal(_) => (),
             Expr::Ident(name) => self.name(name)?,
             Expr::Select(select) => {
-                match &select.operand.expr {
-                    Expr::Ident(name) if name == "event" => self.attribute(&select.field)?,
-                    _ => self.check(&mut select.operand)?,
+                let of_event = matches!(&select.operand.expr, Expr::Ident(name) if name == "event");
+                if of_event {
+                    self.attribute(&select.field)?;
+                } else {
+                    self.check(&mut select.operand)?;
                 }
                 if select.test {
                     select.field.push(SET);
@@ -427,11 +434,7 @@ impl Checked<'_> {
 
     /// At the first token that is meant, or where the text begins: the parser does not tell where its
     /// parts stood.
-    fn mistake(
-        &self,
-        is_meant: Option<&dyn Fn(&str, TokenKind) -> bool>,
-        message: String,
-    ) -> Mistake {
+    fn mistake(&self, is_meant: Option<IsMeant<'_>>, message: String) -> Mistake {
         let mut lexer = Lexer::new(self.text);
         let mut at = 0;
         while let Some(is_meant) = is_meant {
@@ -458,6 +461,12 @@ fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
 
 fn attributes() -> String {
     ATTRIBUTES.join(", ")
+}
+
+fn allowed(event: &proto::Event) -> u32 {
+    let bytes = u32::try_from(event.encoded_len()).unwrap_or(u32::MAX);
+    let for_bytes = bytes.saturating_mul(CEL_STEPS_PER_BYTE);
+    CEL_STEPS_SMALL.saturating_add(for_bytes).min(CEL_STEPS_MAX)
 }
 
 /// None where it panicked: the library is another's, and one filter is not worth a stream.

@@ -245,7 +245,14 @@ fn default<'v>(value: Value, budget: &'v Budget) -> Option<Boxed<'v>> {
                 None => Box::new(Object::new(Source::Unset(descriptor), budget)),
             }
         }
-        scalar => return number(&scalar),
+        scalar @ (Value::Bool(_)
+        | Value::I32(_)
+        | Value::I64(_)
+        | Value::U32(_)
+        | Value::U64(_)
+        | Value::F32(_)
+        | Value::F64(_)
+        | Value::EnumNumber(_)) => return number(&scalar),
     })
 }
 
