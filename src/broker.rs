@@ -193,7 +193,7 @@ impl Broker {
     }
 
     /// Returns when what is published from then on will be delivered.
-    pub async fn subscribe(&self, request: Subscribe) -> Result<Subscription, SubscribeError> {
+    pub async fn subscribe(&self, mut request: Subscribe) -> Result<Subscription, SubscribeError> {
         let shared = &self.shared;
         if shared.drain.borrow().is_some() {
             return Err(SubscribeError::Draining);
@@ -207,6 +207,7 @@ impl Broker {
             ringer: self.ringer.clone(),
             permit: permit.map_err(|_| SubscribeError::TooManyStreams { limit })?,
         };
+        request.filter = request.filter.with_types(&shared.registry);
         Subscription::open(shared.hub.clone(), terms, request).await
     }
 

@@ -16,7 +16,7 @@ use crate::{
     backend::{Batch, replay::Told},
     compression::Compression,
     frame::{Frame, FrameWriter, put_event},
-    lens::Lens,
+    lens::{Filter, Lens},
     limits::{FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX},
     position::{Gap, Position},
     proto,
@@ -46,7 +46,7 @@ struct Derived {
     json: OnceLock<Encoded>,
     metadata: OnceLock<Encoded>,
     /// What was last shown through lenses that leave something out, the newest first.
-    shown: Mutex<VecDeque<(Arc<Lens>, Shown)>>,
+    shown: Mutex<VecDeque<(Arc<Lens>, ToShow)>>,
 }
 
 /// What a filter looks at.
@@ -56,8 +56,11 @@ pub struct Summary {
     pub key: String,
 }
 
+/// Made by whoever asks first.
+type ToShow = Arc<OnceLock<Shown>>;
+
 /// What a lens shows of some events.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Shown {
     frames: Arc<[Frame]>,
     last_is_told: bool,
@@ -193,6 +196,21 @@ impl Items {
     }
 }
 
+impl Derived {
+    /// Where what the lens shows is, or is to be made: whoever else looks through it waits for that, and
+    /// nobody else does.
+    fn cell(&self, lens: &Arc<Lens>) -> ToShow {
+        let mut kept = self.shown.lock();
+        if let Some((_, cell)) = kept.iter().find(|(known, _)| Arc::ptr_eq(known, lens)) {
+            return cell.clone();
+        }
+        let cell = ToShow::default();
+        kept.push_front((lens.clone(), cell.clone()));
+        kept.truncate(LENSES_KEPT_MAX);
+        cell
+    }
+}
+
 impl Events {
     /// Batches that follow each other in one epoch.
     pub fn of(topic: &Topic, batches: &[Batch]) -> Vec<Events> {
@@ -280,30 +298,37 @@ impl Events {
             frames.push_back(encoded.shown(lens.compression));
             return true;
         }
-        // Made with the lock held: whoever else looks through this lens waits for it.
-        let mut kept = self.derived().shown.lock();
-        if let Some((_, shown)) = kept.iter().find(|(known, _)| Arc::ptr_eq(known, lens)) {
-            frames.extend(shown.frames.iter().cloned());
-            return shown.last_is_told;
-        }
+        let cell = self.derived().cell(lens);
+        let shown = cell.get_or_init(|| self.shown(lens, encoded));
+        frames.extend(shown.frames.iter().cloned());
+        shown.last_is_told
+    }
+
+    fn shown(&self, lens: &Lens, encoded: &Encoded) -> Shown {
         let wanted: Vec<bool> = match lens.filter.is_empty() {
             true => vec![true; encoded.ends.len()],
-            false => self.summaries().iter().map(|event| lens.filter.accepts(event)).collect(),
+            false => self.wanted(&lens.filter),
         };
         let last_is_told = wanted.last().is_some_and(|wanted| *wanted);
         let mut selected = encoded.selected(&wanted);
         if let Some(compression) = lens.compression {
             selected.iter_mut().for_each(|frame| *frame = compression.of(frame));
         }
-        let shown = Shown { frames: selected.into(), last_is_told };
-        frames.extend(shown.frames.iter().cloned());
-        kept.push_front((lens.clone(), shown));
-        kept.truncate(LENSES_KEPT_MAX);
-        last_is_told
+        Shown { frames: selected.into(), last_is_told }
+    }
+
+    fn wanted(&self, filter: &Filter) -> Vec<bool> {
+        let mut wanted: Vec<_> =
+            self.summaries().iter().map(|event| filter.accepts(event)).collect();
+        let Some(expression) = filter.expression() else { return wanted };
+        for (wanted, bytes) in wanted.iter_mut().zip(self.stored.events()) {
+            *wanted = *wanted && decode(bytes).is_some_and(|event| expression.is_true_of(&event));
+        }
+        wanted
     }
 
     fn decoded(&self) -> impl Iterator<Item = Option<proto::Event>> {
-        self.stored.events().map(|bytes| proto::SubscribeResponse::decode(bytes).ok()?.events.pop())
+        self.stored.events().map(decode)
     }
 
     fn rendered(&self, render: impl Fn(proto::Event) -> Option<proto::Event>) -> Encoded {
@@ -382,10 +407,14 @@ impl Encoded {
     }
 }
 
+/// One event, in the message that frames are made of.
+fn decode(bytes: Bytes) -> Option<proto::Event> {
+    proto::SubscribeResponse::decode(bytes).ok()?.events.pop()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::Filter;
 
     fn batch(first: u64, sizes: &[usize]) -> Batch {
         let event = |size: &usize| {
@@ -452,6 +481,20 @@ mod tests {
                 assert_eq!(bytes().as_ptr(), bytes().as_ptr(), "{keys:?} {view:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_expression_is_asked_once_for_all_who_filter_alike() {
+        let items = Events::of(&topic(), &[batch(1, &[1, 2, 3])]);
+        let cel = "event.key in ['2', '3'] && event.publish_time.getFullYear() == 1970".to_owned();
+        let filter = proto::Filter { cel, types: vec![], keys: vec!["1".into(), "2".into()] };
+        let filter = Filter::try_from(filter).expect("a filter");
+        let lens = Arc::new(Lens { filter, ..Lens::default() });
+        let (frames, last_is_told) = shown(&items[0], &lens);
+        assert_eq!(frames.iter().flat_map(sequences).collect::<Vec<_>>(), [2]);
+        assert!(!last_is_told);
+        let again = shown(&items[0], &lens).0.pop_front().expect("one");
+        assert_eq!(again.into_bytes().as_ptr(), frames[0].clone().into_bytes().as_ptr());
     }
 
     #[test]

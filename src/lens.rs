@@ -2,6 +2,8 @@
 //!
 //! Subscribers who see the same share one lens, so that what it shows is made once for all of them.
 
+mod expression;
+
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
@@ -10,8 +12,11 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    compression::Compression, item::Summary, limits::FILTER_ENTRIES_MAX, proto, view::View,
+    compression::Compression, item::Summary, limits::FILTER_ENTRIES_MAX, proto, schema::Registry,
+    view::View,
 };
+
+pub use self::expression::{Expression, Mistake};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Lens {
@@ -28,6 +33,8 @@ pub struct Filter {
     /// With the dot at the end.
     type_prefixes: Vec<String>,
     keys: BTreeSet<String>,
+    /// Asked last: the rest costs next to nothing.
+    expression: Option<Expression>,
 }
 
 /// Says which field of the request has the mistake.
@@ -35,7 +42,7 @@ pub struct Filter {
 #[error("{field} {description}")]
 pub struct InvalidFilter {
     pub field: String,
-    pub description: &'static str,
+    pub description: String,
 }
 
 /// The lenses that are in use.
@@ -71,7 +78,19 @@ impl Lenses {
 
 impl Filter {
     pub fn is_empty(&self) -> bool {
-        self.types.is_empty() && self.type_prefixes.is_empty() && self.keys.is_empty()
+        let Filter { types, type_prefixes, keys, expression } = self;
+        types.is_empty() && type_prefixes.is_empty() && keys.is_empty() && expression.is_none()
+    }
+
+    /// Data of types that are registered there can be looked into.
+    pub fn with_types(mut self, types: &Arc<Registry>) -> Filter {
+        self.expression = self.expression.map(|expression| expression.with_types(types));
+        self
+    }
+
+    /// What the event itself has to be asked, where [`Filter::accepts`] lets it through.
+    pub fn expression(&self) -> Option<&Expression> {
+        self.expression.as_ref()
     }
 
     pub fn accepts(&self, event: &Summary) -> bool {
@@ -87,8 +106,9 @@ impl TryFrom<proto::Filter> for Filter {
     type Error = InvalidFilter;
 
     fn try_from(asked: proto::Filter) -> Result<Filter, InvalidFilter> {
-        let refuse =
-            |field: String, description: &'static str| Err(InvalidFilter { field, description });
+        let refuse = |field: String, description: &str| {
+            Err(InvalidFilter { field, description: description.to_owned() })
+        };
         if asked.types.len() > FILTER_ENTRIES_MAX {
             return refuse("filter.types".into(), "has more than 1000 entries");
         }
@@ -109,6 +129,13 @@ impl TryFrom<proto::Filter> for Filter {
                     return refuse(field, "may only have * as its last part, behind a dot");
                 }
             }
+        }
+        if !asked.cel.is_empty() {
+            let expression = Expression::parse(&asked.cel).map_err(|mistake| InvalidFilter {
+                field: "filter.cel".into(),
+                description: mistake.to_string(),
+            })?;
+            filter.expression = Some(expression);
         }
         // In one order, so that the same wish is the same lens.
         filter.type_prefixes.sort();

@@ -96,6 +96,11 @@ pub const SCHEMA_FILES_FOUND_BYTES_MAX: usize = 64 << 20;
 /// Longest path of a schema's file, in bytes.
 pub const SCHEMA_PATH_BYTES_MAX: usize = 255;
 
+/// Largest request of reflection, in bytes: it holds one name.
+pub const REFLECTION_REQUEST_BYTES_MAX: usize = 8 << 10;
+/// Requests of reflection on one stream: a client asks some for each type that it meets.
+pub const REFLECTION_REQUESTS_MAX: usize = 10_000;
+
 /// What the hub keeps of one topic for subscribers that lag a little, in bytes; beyond it they
 /// read the topic's history.
 pub const LOG_BYTES_MAX: usize = 2 << 20;
@@ -149,6 +154,22 @@ pub const SUBSCRIPTION_TOPICS_MAX: usize = 10_000;
 pub const RESUME_POSITIONS_MAX: usize = SUBSCRIPTION_TOPICS_MAX;
 /// Most entries in one list of a filter.
 pub const FILTER_ENTRIES_MAX: usize = 1000;
+/// Longest expression of a filter, in bytes, its most parts, macros written out, and how deep they may
+/// stand in each other.
+pub const CEL_BYTES_MAX: usize = 2048;
+pub const CEL_NODES_MAX: usize = 256;
+pub const CEL_DEPTH_MAX: u16 = 32;
+/// How deep loops over lists may stand in each other. What they cost is counted as well.
+pub const CEL_LOOPS_DEEP_MAX: usize = 2;
+/// Memory of one compiled pattern, in bytes: what a byte of text may cost grows with it.
+pub const CEL_PATTERN_BYTES_MAX: usize = 64 << 10;
+/// What one expression may do for one event, in steps: a part of it that is evaluated, or 64 bytes that
+/// are looked at, take one. All of it is some milliseconds.
+pub const CEL_STEPS_MAX: u32 = 20_000;
+/// The same of a small event, so that a thousand of them in one frame take no thousand times as long …
+pub const CEL_STEPS_SMALL: u32 = 512;
+/// … and for each of its bytes: a loop over the shortest elements there are takes as much.
+pub const CEL_STEPS_PER_BYTE: u32 = 8;
 /// Most positions told by one heartbeat; more are split over several.
 pub const HEARTBEAT_POSITIONS_MAX: usize = 1000;
 

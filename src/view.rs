@@ -39,7 +39,7 @@ pub fn json(mut event: proto::Event) -> Option<proto::Event> {
 }
 
 /// RFC 6839: `application/json`, and whatever ends in `+json`.
-fn is_json(media_type: &str) -> bool {
+pub(crate) fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence.ends_with("+json")
 }

@@ -39,6 +39,10 @@ pub(super) struct Read {
     /// Only events of this key.
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<String>,
+    /// Only events of which this is true, in CEL: 'event.type == "shop.v1.OrderPlaced" &&
+    /// data.total > 100'.
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    cel: String,
     #[command(flatten)]
     server: Server,
 }
@@ -69,6 +73,7 @@ impl Read {
             view: if self.json { Shown::Json } else { Shown::Stored },
             types: self.types,
             keys: self.keys,
+            cel: self.cel,
             server: self.server,
         }))
     }

@@ -54,6 +54,10 @@ pub(super) struct Sub {
     /// Only events of this key.
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<String>,
+    /// Only events of which this is true, in CEL: 'event.type == "shop.v1.OrderPlaced" &&
+    /// data.total > 100'.
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    cel: String,
     /// How often the server gives a sign of life, 1s to 120s.
     #[arg(long, value_name = "TIME")]
     heartbeat: Option<Period>,
@@ -128,6 +132,7 @@ pub(super) struct Reading {
     pub(super) view: Shown,
     pub(super) types: Vec<String>,
     pub(super) keys: Vec<String>,
+    pub(super) cel: String,
     pub(super) server: Server,
 }
 
@@ -145,6 +150,7 @@ impl Sub {
             view: what.view,
             types: what.types,
             keys: what.keys,
+            cel: what.cel,
             heartbeat: None,
             server: what.server,
         }
@@ -189,10 +195,9 @@ impl Sub {
             Shown::Json => View::Json,
             Shown::Metadata => View::Metadata,
         });
-        if !self.types.is_empty() || !self.keys.is_empty() {
-            let filter = Filter { types: self.types.clone(), keys: self.keys.clone() };
-            request.filter = Some(filter);
-        }
+        let filter =
+            Filter { types: self.types.clone(), keys: self.keys.clone(), cel: self.cel.clone() };
+        request.filter = (filter != Filter::default()).then_some(filter);
         request.heartbeat_interval = self.heartbeat.map(|period| duration(period.0));
         let mut starts = 0;
         for from in &self.from {

@@ -9,6 +9,7 @@ mod front;
 mod intake;
 mod publish;
 pub mod publish_stream;
+mod reflection;
 pub mod replies;
 pub mod requests;
 pub mod schema_messages;
@@ -52,6 +53,7 @@ use self::{
     broker::BrokerService,
     front::Front,
     intake::Intake,
+    reflection::Reflections,
     schemas::SchemasService,
     server::{
         admin_server::AdminServer, broker_server::BrokerServer, schemas_server::SchemasServer,
@@ -68,7 +70,6 @@ use crate::{
         CONNECTION_RESETS_MAX, CONNECTION_STREAMS_MAX, GRPC_MESSAGE_BYTES_MAX,
         SCHEMA_REQUEST_BYTES_MAX,
     },
-    proto,
 };
 
 /// The services' side, as generated.
@@ -119,6 +120,7 @@ pub struct Serving {
 struct Services {
     broker: Broker,
     health: HealthServer<HealthService>,
+    reflections: Reflections,
     intake: Intake,
     origins: Option<web::Origins>,
     compressions: Arc<[Compression]>,
@@ -186,6 +188,7 @@ impl Services {
         compressions: Vec<Compression>,
     ) -> Services {
         Services {
+            reflections: Reflections::new(broker.registry()),
             broker,
             health: HealthServer::new(HealthService::from_health_reporter(health.clone())),
             intake: Intake::default(),
@@ -209,7 +212,8 @@ impl Services {
     where
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Services { broker, health, intake, origins, compressions } = self;
+        let Services { broker, health, reflections, intake, origins, compressions } = self;
+        let (reflection_v1, reflection_v1alpha) = reflections.servers();
         let web = origins.map(|origins| {
             ServiceBuilder::new()
                 .layer(web::cors(origins.clone()))
@@ -231,8 +235,8 @@ impl Services {
                 .accept_compressed(CompressionEncoding::Zstd)
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
         let all = Routes::new(health)
-            .add_service(reflection(|builder| builder.build_v1()))
-            .add_service(reflection(|builder| builder.build_v1alpha()))
+            .add_service(reflection_v1)
+            .add_service(reflection_v1alpha)
             .add_service(broker_server.clone())
             .add_service(
                 AdminServer::new(AdminService { broker: broker.clone() })
@@ -269,18 +273,4 @@ impl Services {
             )
             .await
     }
-}
-
-/// The descriptors are ours, compiled in: that they can be read a test has seen.
-fn reflection<S>(
-    build: impl FnOnce(
-        tonic_reflection::server::Builder<'static>,
-    ) -> Result<S, tonic_reflection::server::Error>,
-) -> S {
-    let builder = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // Without these a person with grpcurl would see the details of an error as base64.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
-    build(builder).expect("descriptors that are compiled in can be read")
 }

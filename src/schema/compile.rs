@@ -341,7 +341,7 @@ fn root<'a>(type_name: &str, files: &'a Files) -> Result<&'a str, CompileError> 
 }
 
 /// The rest of `full_name` inside `scope`.
-fn inside<'a>(full_name: &'a str, scope: &str) -> Option<&'a str> {
+pub(super) fn inside<'a>(full_name: &'a str, scope: &str) -> Option<&'a str> {
     match scope {
         "" => Some(full_name),
         scope => full_name.strip_prefix(scope)?.strip_prefix('.'),

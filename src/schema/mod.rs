@@ -12,6 +12,7 @@ pub mod compatibility;
 pub mod compile;
 mod names;
 mod record;
+pub mod reflection;
 pub mod registry;
 mod scan;
 pub mod sources;

@@ -17,6 +17,7 @@ use prost_types::Timestamp;
 use super::{
     Compatibility, CompileError, Compiled, Record,
     compatibility::{Json, Verdict, check},
+    reflection::Outline,
 };
 use crate::{
     limits::{
@@ -46,6 +47,8 @@ pub struct Schemas {
 pub struct Version {
     record: Record,
     compiled: OnceLock<Result<Compiled, CompileError>>,
+    /// Made when it is first asked for, without linking.
+    outline: OnceLock<Outline>,
 }
 
 /// What somebody wants to register.
@@ -311,6 +314,16 @@ impl Schemas {
         Page { versions: page, next }
     }
 
+    /// The newest version of each type, by name.
+    pub fn newest(&self) -> impl Iterator<Item = &Arc<Version>> {
+        self.types.values().filter_map(|versions| versions.last())
+    }
+
+    /// Every version: of each type, by name, the newest first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Version>> {
+        self.types.values().flat_map(|versions| versions.iter().rev())
+    }
+
     /// Of all types.
     pub fn len(&self) -> usize {
         self.count
@@ -360,11 +373,12 @@ impl Schemas {
 
 impl Version {
     fn new(record: Record) -> Version {
-        Version { record, compiled: OnceLock::new() }
+        Version { record, compiled: OnceLock::new(), outline: OnceLock::new() }
     }
 
     fn linked(record: Record, compiled: Compiled) -> Version {
-        Version { record, compiled: OnceLock::from(Ok(compiled)) }
+        let compiled = OnceLock::from(Ok(compiled));
+        Version { record, compiled, outline: OnceLock::new() }
     }
 
     pub fn type_name(&self) -> &str {
@@ -387,6 +401,10 @@ impl Version {
             Compiled::from_canonical(type_name, descriptors.clone())
         });
         linked.as_ref()
+    }
+
+    pub(super) fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| Outline::of(&self.record.descriptors))
     }
 
     /// Whether somebody asked for it.

@@ -55,7 +55,7 @@ impl TryFrom<proto::SubscribeRequest> for Subscribe {
         let resume = parse_resume(request.resume, &topics)?;
         let filter = request.filter.map(Filter::try_from).transpose();
         let filter = filter.map_err(|InvalidFilter { field, description }| {
-            SubscribeError::Filter { field, description: description.into() }
+            SubscribeError::Filter { field, description }
         })?;
         let heartbeat_interval =
             request.heartbeat_interval.map(parse_heartbeat_interval).transpose()?;

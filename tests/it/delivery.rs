@@ -150,7 +150,7 @@ async fn requests_that_make_no_sense_are_refused_by_field() {
     let position =
         |topic: &str, epoch, sequence| proto::Position { topic: topic.into(), epoch, sequence };
     let filter = |kind: &str| proto::SubscribeRequest {
-        filter: Some(proto::Filter { types: vec![kind.into()], keys: vec![] }),
+        filter: Some(proto::Filter { types: vec![kind.into()], ..Default::default() }),
         ..request(&["orders"])
     };
     let interval = |seconds| proto::SubscribeRequest {
@@ -228,7 +228,11 @@ async fn a_client_of_a_pattern_that_comes_back_with_positions_and_time_misses_no
 #[tokio::test(start_paused = true)]
 async fn what_a_filter_leaves_out_is_told_by_heartbeats_also_beside_a_busy_topic() {
     let broker = in_memory();
-    let filter = proto::Filter { types: vec!["shop.v1.*".into()], keys: vec!["k".into()] };
+    let filter = proto::Filter {
+        types: vec!["shop.v1.*".into()],
+        keys: vec!["k".into()],
+        ..Default::default()
+    };
     let asked = proto::SubscribeRequest { filter: Some(filter), ..request(&["orders", "busy"]) };
     let mut lines = Lines::open(&broker, asked).await;
     let typed = |id: u64, name: &str, key: &str| proto::Event {

@@ -134,7 +134,7 @@ async fn a_stream_that_stops_at_the_end_has_all_that_was_acknowledged_before_it_
 #[tokio::test]
 async fn the_positions_of_a_filter_let_a_client_come_back_without_repeats() {
     let (_server, _proxy, ours, theirs) = two_brokers(Catalog::default).await;
-    let filter = proto::Filter { types: vec!["wanted".into()], keys: vec![] };
+    let filter = proto::Filter { types: vec!["wanted".into()], ..Default::default() };
     let asked = proto::SubscribeRequest {
         filter: Some(filter),
         heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),

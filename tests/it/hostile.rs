@@ -450,7 +450,7 @@ async fn an_error_fits_into_the_headers_that_clients_take() {
         proto::SubscribeRequest { resume, ..request(&["orders"]) },
         proto::SubscribeRequest { client_name: wide.clone(), ..request(&["orders"]) },
         proto::SubscribeRequest {
-            filter: Some(proto::Filter { types: vec!["*".repeat(99_999)], keys: Vec::new() }),
+            filter: Some(proto::Filter { types: vec!["*".repeat(99_999)], ..Default::default() }),
             ..request(&["orders"])
         },
     ] {

@@ -16,6 +16,7 @@
 
 mod backend;
 mod bench;
+mod breaking;
 mod checker;
 mod compression;
 mod dedupe;
@@ -26,6 +27,7 @@ mod durable_reading;
 mod errors;
 mod faults;
 mod faulty_path;
+mod filters;
 mod first_programs;
 #[cfg(target_os = "linux")]
 mod full_disk;
@@ -51,6 +53,7 @@ mod redis_errors;
 mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
+mod reflection;
 mod schema_program;
 mod schemas;
 mod sentinel;

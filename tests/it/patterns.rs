@@ -204,7 +204,7 @@ async fn more_topics_than_one_stream_may_follow_are_refused_before_and_on_the_wa
 #[tokio::test(start_paused = true)]
 async fn two_views_and_two_filters_of_one_topic_share_a_broker() {
     let broker = in_memory();
-    let filter = proto::Filter { types: vec!["shop.*".into()], keys: vec![] };
+    let filter = proto::Filter { types: vec!["shop.*".into()], ..Default::default() };
     let view = |view: proto::View| proto::SubscribeRequest {
         view: view.into(),
         filter: Some(filter.clone()),

@@ -257,6 +257,20 @@ pub(crate) fn grpcurl() -> PathBuf {
     })
 }
 
+/// The real buf: as named, or where `cargo xtask test` installed it.
+pub(crate) fn buf() -> PathBuf {
+    if let Some(named) = std::env::var_os("TIDINGS_BUF") {
+        return named.into();
+    }
+    let buf = beside_the_program().parent().unwrap().join("tools/buf/bin/buf");
+    assert!(
+        buf.is_file(),
+        "{} is not there: `cargo xtask proto` installs it for the tests, or name one in TIDINGS_BUF",
+        buf.display()
+    );
+    buf
+}
+
 fn beside_the_program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tidings")).parent().unwrap()
 }

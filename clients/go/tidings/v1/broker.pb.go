@@ -770,8 +770,14 @@ func (*SubscribeRequest_Last) isSubscribeRequest_Start() {}
 type Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "shop.v1.OrderPlaced", "shop.v1.*"
-	Types         []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
-	Keys          []string `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	Types []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	Keys  []string `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	// An expression in CEL (https://cel.dev) that is true of the events that are
+	// wanted: event.type == "shop.v1.OrderPlaced" && data.total > 100. Names are
+	// `event`, with the attributes of an Event, and `data`, which is JSON or a
+	// registered message. An event of which it says nothing, such as one without
+	// the field, is not shown. docs/filters.md of the project has all of it.
+	Cel           string `protobuf:"bytes,3,opt,name=cel,proto3" json:"cel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -818,6 +824,13 @@ func (x *Filter) GetKeys() []string {
 		return x.Keys
 	}
 	return nil
+}
+
+func (x *Filter) GetCel() string {
+	if x != nil {
+		return x.Cel
+	}
+	return ""
 }
 
 // One frame. It carries events, or one control, never both. A frame whose
@@ -1407,10 +1420,11 @@ const file_tidings_v1_broker_proto_rawDesc = "" +
 	"\vclient_name\x18\v \x01(\tR\n" +
 	"clientName\x12H\n" +
 	"\x12heartbeat_interval\x18\f \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatIntervalB\a\n" +
-	"\x05start\"2\n" +
+	"\x05start\"D\n" +
 	"\x06Filter\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x12\n" +
-	"\x04keys\x18\x02 \x03(\tR\x04keys\"\xb7\x02\n" +
+	"\x04keys\x18\x02 \x03(\tR\x04keys\x12\x10\n" +
+	"\x03cel\x18\x03 \x01(\tR\x03cel\"\xb7\x02\n" +
 	"\x11SubscribeResponse\x12)\n" +
 	"\x06events\x18\x01 \x03(\v2\x11.tidings.v1.EventR\x06events\x12,\n" +
 	"\x06opened\x18\x02 \x01(\v2\x12.tidings.v1.OpenedH\x00R\x06opened\x125\n" +

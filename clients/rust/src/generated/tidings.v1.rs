@@ -231,6 +231,13 @@ pub struct Filter {
     pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// An expression in CEL (<https://cel.dev>) that is true of the events that are
+    /// wanted: event.type == "shop.v1.OrderPlaced" && data.total > 100. Names are
+    /// `event`, with the attributes of an Event, and `data`, which is JSON or a
+    /// registered message. An event of which it says nothing, such as one without
+    /// the field, is not shown. docs/filters.md of the project has all of it.
+    #[prost(string, tag = "3")]
+    pub cel: ::prost::alloc::string::String,
 }
 /// One frame. It carries events, or one control, never both. A frame whose
 /// control a client does not know is to be skipped; it is a sign of life. What a

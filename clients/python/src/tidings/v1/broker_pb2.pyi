@@ -128,12 +128,14 @@ class SubscribeRequest(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[str]] = ..., earliest: bool = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_ago: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., last: _Optional[int] = ..., resume: _Optional[_Iterable[_Union[_event_pb2.Position, _Mapping]]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., view: _Optional[_Union[View, str]] = ..., stop_at_end: bool = ..., fail_on_gap: bool = ..., client_name: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Filter(_message.Message):
-    __slots__ = ("types", "keys")
+    __slots__ = ("types", "keys", "cel")
     TYPES_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    CEL_FIELD_NUMBER: _ClassVar[int]
     types: _containers.RepeatedScalarFieldContainer[str]
     keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, types: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    cel: str
+    def __init__(self, types: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[str]] = ..., cel: _Optional[str] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
     __slots__ = ("events", "opened", "heartbeat", "gap", "caught_up", "go_away")

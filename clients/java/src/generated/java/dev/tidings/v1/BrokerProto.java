@@ -132,50 +132,50 @@ public final class BrokerProto {
       "ings.v1.View\022\023\n\013stop_at_end\030\t \001(\010\022\023\n\013fai" +
       "l_on_gap\030\n \001(\010\022\023\n\013client_name\030\013 \001(\t\0225\n\022h" +
       "eartbeat_interval\030\014 \001(\0132\031.google.protobu" +
-      "f.DurationB\007\n\005start\"%\n\006Filter\022\r\n\005types\030\001" +
-      " \003(\t\022\014\n\004keys\030\002 \003(\t\"\205\002\n\021SubscribeResponse" +
-      "\022!\n\006events\030\001 \003(\0132\021.tidings.v1.Event\022$\n\006o" +
-      "pened\030\002 \001(\0132\022.tidings.v1.OpenedH\000\022*\n\thea" +
-      "rtbeat\030\003 \001(\0132\025.tidings.v1.HeartbeatH\000\022\036\n" +
-      "\003gap\030\004 \001(\0132\017.tidings.v1.GapH\000\022)\n\tcaught_" +
-      "up\030\005 \001(\0132\024.tidings.v1.CaughtUpH\000\022%\n\007go_a" +
-      "way\030\006 \001(\0132\022.tidings.v1.GoAwayH\000B\t\n\007contr" +
-      "ol\"\224\001\n\006Opened\022\027\n\017subscription_id\030\001 \001(\t\022\021" +
-      "\n\tbroker_id\030\002 \001(\t\022\'\n\tpositions\030\003 \003(\0132\024.t" +
-      "idings.v1.Position\0225\n\022heartbeat_interval" +
-      "\030\004 \001(\0132\031.google.protobuf.Duration\"\257\001\n\tHe" +
-      "artbeat\022(\n\004time\030\001 \001(\0132\032.google.protobuf." +
-      "Timestamp\022\'\n\tpositions\030\002 \003(\0132\024.tidings.v" +
-      "1.Position\022\027\n\017buffered_events\030\003 \001(\004\0226\n\022b" +
-      "ackend_down_since\030\004 \001(\0132\032.google.protobu" +
-      "f.Timestamp\"\273\002\n\003Gap\022#\n\005after\030\001 \001(\0132\024.tid" +
-      "ings.v1.Position\022#\n\005until\030\002 \001(\0132\024.tiding" +
-      "s.v1.Position\022\023\n\006missed\030\003 \001(\004H\000\210\001\001\022&\n\006re" +
-      "ason\030\004 \001(\0162\026.tidings.v1.Gap.Reason\"\241\001\n\006R" +
-      "eason\022\026\n\022REASON_UNSPECIFIED\020\000\022\030\n\024REASON_" +
-      "SLOW_CONSUMER\020\001\022\035\n\031REASON_BACKEND_DISCON" +
-      "NECT\020\002\022\024\n\020REASON_RETENTION\020\003\022\030\n\024REASON_E" +
-      "POCH_CHANGED\020\004\022\026\n\022REASON_UNDECODABLE\020\005B\t" +
-      "\n\007_missed\"\n\n\010CaughtUp\"\303\001\n\006GoAway\022(\n\005grac" +
-      "e\030\001 \001(\0132\031.google.protobuf.Duration\022)\n\006re" +
-      "ason\030\002 \001(\0162\031.tidings.v1.GoAway.Reason\"d\n" +
-      "\006Reason\022\026\n\022REASON_UNSPECIFIED\020\000\022\023\n\017REASO" +
-      "N_SHUTDOWN\020\001\022\022\n\016REASON_MAX_AGE\020\002\022\031\n\025REAS" +
-      "ON_TOKEN_EXPIRING\020\003*\204\001\n\nDurability\022\032\n\026DU" +
-      "RABILITY_UNSPECIFIED\020\000\022\023\n\017DURABILITY_LIV" +
-      "E\020\001\022\025\n\021DURABILITY_MEMORY\020\002\022\023\n\017DURABILITY" +
-      "_DISK\020\003\022\031\n\025DURABILITY_REPLICATED\020\004*>\n\004Vi" +
-      "ew\022\024\n\020VIEW_UNSPECIFIED\020\000\022\r\n\tVIEW_JSON\020\001\022" +
-      "\021\n\rVIEW_METADATA\020\0022\362\001\n\006Broker\022B\n\007Publish" +
-      "\022\032.tidings.v1.PublishRequest\032\033.tidings.v" +
-      "1.PublishResponse\022X\n\rPublishStream\022 .tid" +
-      "ings.v1.PublishStreamRequest\032!.tidings.v" +
-      "1.PublishStreamResponse(\0010\001\022J\n\tSubscribe" +
-      "\022\034.tidings.v1.SubscribeRequest\032\035.tidings" +
-      ".v1.SubscribeResponse0\001Bl\n\016dev.tidings.v" +
-      "1B\013BrokerProtoP\001Z>github.com/tidings-dev" +
-      "/tidings/clients/go/tidings/v1;tidingsv1" +
-      "\252\002\nTidings.V1b\006proto3"
+      "f.DurationB\007\n\005start\"2\n\006Filter\022\r\n\005types\030\001" +
+      " \003(\t\022\014\n\004keys\030\002 \003(\t\022\013\n\003cel\030\003 \001(\t\"\205\002\n\021Subs" +
+      "cribeResponse\022!\n\006events\030\001 \003(\0132\021.tidings." +
+      "v1.Event\022$\n\006opened\030\002 \001(\0132\022.tidings.v1.Op" +
+      "enedH\000\022*\n\theartbeat\030\003 \001(\0132\025.tidings.v1.H" +
+      "eartbeatH\000\022\036\n\003gap\030\004 \001(\0132\017.tidings.v1.Gap" +
+      "H\000\022)\n\tcaught_up\030\005 \001(\0132\024.tidings.v1.Caugh" +
+      "tUpH\000\022%\n\007go_away\030\006 \001(\0132\022.tidings.v1.GoAw" +
+      "ayH\000B\t\n\007control\"\224\001\n\006Opened\022\027\n\017subscripti" +
+      "on_id\030\001 \001(\t\022\021\n\tbroker_id\030\002 \001(\t\022\'\n\tpositi" +
+      "ons\030\003 \003(\0132\024.tidings.v1.Position\0225\n\022heart" +
+      "beat_interval\030\004 \001(\0132\031.google.protobuf.Du" +
+      "ration\"\257\001\n\tHeartbeat\022(\n\004time\030\001 \001(\0132\032.goo" +
+      "gle.protobuf.Timestamp\022\'\n\tpositions\030\002 \003(" +
+      "\0132\024.tidings.v1.Position\022\027\n\017buffered_even" +
+      "ts\030\003 \001(\004\0226\n\022backend_down_since\030\004 \001(\0132\032.g" +
+      "oogle.protobuf.Timestamp\"\273\002\n\003Gap\022#\n\005afte" +
+      "r\030\001 \001(\0132\024.tidings.v1.Position\022#\n\005until\030\002" +
+      " \001(\0132\024.tidings.v1.Position\022\023\n\006missed\030\003 \001" +
+      "(\004H\000\210\001\001\022&\n\006reason\030\004 \001(\0162\026.tidings.v1.Gap" +
+      ".Reason\"\241\001\n\006Reason\022\026\n\022REASON_UNSPECIFIED" +
+      "\020\000\022\030\n\024REASON_SLOW_CONSUMER\020\001\022\035\n\031REASON_B" +
+      "ACKEND_DISCONNECT\020\002\022\024\n\020REASON_RETENTION\020" +
+      "\003\022\030\n\024REASON_EPOCH_CHANGED\020\004\022\026\n\022REASON_UN" +
+      "DECODABLE\020\005B\t\n\007_missed\"\n\n\010CaughtUp\"\303\001\n\006G" +
+      "oAway\022(\n\005grace\030\001 \001(\0132\031.google.protobuf.D" +
+      "uration\022)\n\006reason\030\002 \001(\0162\031.tidings.v1.GoA" +
+      "way.Reason\"d\n\006Reason\022\026\n\022REASON_UNSPECIFI" +
+      "ED\020\000\022\023\n\017REASON_SHUTDOWN\020\001\022\022\n\016REASON_MAX_" +
+      "AGE\020\002\022\031\n\025REASON_TOKEN_EXPIRING\020\003*\204\001\n\nDur" +
+      "ability\022\032\n\026DURABILITY_UNSPECIFIED\020\000\022\023\n\017D" +
+      "URABILITY_LIVE\020\001\022\025\n\021DURABILITY_MEMORY\020\002\022" +
+      "\023\n\017DURABILITY_DISK\020\003\022\031\n\025DURABILITY_REPLI" +
+      "CATED\020\004*>\n\004View\022\024\n\020VIEW_UNSPECIFIED\020\000\022\r\n" +
+      "\tVIEW_JSON\020\001\022\021\n\rVIEW_METADATA\020\0022\362\001\n\006Brok" +
+      "er\022B\n\007Publish\022\032.tidings.v1.PublishReques" +
+      "t\032\033.tidings.v1.PublishResponse\022X\n\rPublis" +
+      "hStream\022 .tidings.v1.PublishStreamReques" +
+      "t\032!.tidings.v1.PublishStreamResponse(\0010\001" +
+      "\022J\n\tSubscribe\022\034.tidings.v1.SubscribeRequ" +
+      "est\032\035.tidings.v1.SubscribeResponse0\001Bl\n\016" +
+      "dev.tidings.v1B\013BrokerProtoP\001Z>github.co" +
+      "m/tidings-dev/tidings/clients/go/tidings" +
+      "/v1;tidingsv1\252\002\nTidings.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -237,7 +237,7 @@ public final class BrokerProto {
     internal_static_tidings_v1_Filter_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_tidings_v1_Filter_descriptor,
-        new java.lang.String[] { "Types", "Keys", });
+        new java.lang.String[] { "Types", "Keys", "Cel", });
     internal_static_tidings_v1_SubscribeResponse_descriptor =
       getDescriptor().getMessageTypes().get(7);
     internal_static_tidings_v1_SubscribeResponse_fieldAccessorTable = new

@@ -25,6 +25,7 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.LazyStringArrayList.emptyList();
     keys_ =
         com.google.protobuf.LazyStringArrayList.emptyList();
+    cel_ = "";
   }
 
   @java.lang.Override
@@ -137,6 +138,61 @@ private static final long serialVersionUID = 0L;
     return keys_.getByteString(index);
   }
 
+  public static final int CEL_FIELD_NUMBER = 3;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object cel_ = "";
+  /**
+   * <pre>
+   * An expression in CEL (https://cel.dev) that is true of the events that are
+   * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+   * `event`, with the attributes of an Event, and `data`, which is JSON or a
+   * registered message. An event of which it says nothing, such as one without
+   * the field, is not shown. docs/filters.md of the project has all of it.
+   * </pre>
+   *
+   * <code>string cel = 3;</code>
+   * @return The cel.
+   */
+  @java.lang.Override
+  public java.lang.String getCel() {
+    java.lang.Object ref = cel_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      cel_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * An expression in CEL (https://cel.dev) that is true of the events that are
+   * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+   * `event`, with the attributes of an Event, and `data`, which is JSON or a
+   * registered message. An event of which it says nothing, such as one without
+   * the field, is not shown. docs/filters.md of the project has all of it.
+   * </pre>
+   *
+   * <code>string cel = 3;</code>
+   * @return The bytes for cel.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getCelBytes() {
+    java.lang.Object ref = cel_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      cel_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -156,6 +212,9 @@ private static final long serialVersionUID = 0L;
     }
     for (int i = 0; i < keys_.size(); i++) {
       com.google.protobuf.GeneratedMessageV3.writeString(output, 2, keys_.getRaw(i));
+    }
+    if (!com.google.protobuf.GeneratedMessageV3.isStringEmpty(cel_)) {
+      com.google.protobuf.GeneratedMessageV3.writeString(output, 3, cel_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -182,6 +241,9 @@ private static final long serialVersionUID = 0L;
       size += dataSize;
       size += 1 * getKeysList().size();
     }
+    if (!com.google.protobuf.GeneratedMessageV3.isStringEmpty(cel_)) {
+      size += com.google.protobuf.GeneratedMessageV3.computeStringSize(3, cel_);
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -201,6 +263,8 @@ private static final long serialVersionUID = 0L;
         .equals(other.getTypesList())) return false;
     if (!getKeysList()
         .equals(other.getKeysList())) return false;
+    if (!getCel()
+        .equals(other.getCel())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -220,6 +284,8 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + KEYS_FIELD_NUMBER;
       hash = (53 * hash) + getKeysList().hashCode();
     }
+    hash = (37 * hash) + CEL_FIELD_NUMBER;
+    hash = (53 * hash) + getCel().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -359,6 +425,7 @@ private static final long serialVersionUID = 0L;
           com.google.protobuf.LazyStringArrayList.emptyList();
       keys_ =
           com.google.protobuf.LazyStringArrayList.emptyList();
+      cel_ = "";
       return this;
     }
 
@@ -399,6 +466,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         keys_.makeImmutable();
         result.keys_ = keys_;
+      }
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        result.cel_ = cel_;
       }
     }
 
@@ -466,6 +536,11 @@ private static final long serialVersionUID = 0L;
         }
         onChanged();
       }
+      if (!other.getCel().isEmpty()) {
+        cel_ = other.cel_;
+        bitField0_ |= 0x00000004;
+        onChanged();
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -504,6 +579,11 @@ private static final long serialVersionUID = 0L;
               keys_.add(s);
               break;
             } // case 18
+            case 26: {
+              cel_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000004;
+              break;
+            } // case 26
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -775,6 +855,118 @@ private static final long serialVersionUID = 0L;
       ensureKeysIsMutable();
       keys_.add(value);
       bitField0_ |= 0x00000002;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object cel_ = "";
+    /**
+     * <pre>
+     * An expression in CEL (https://cel.dev) that is true of the events that are
+     * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+     * `event`, with the attributes of an Event, and `data`, which is JSON or a
+     * registered message. An event of which it says nothing, such as one without
+     * the field, is not shown. docs/filters.md of the project has all of it.
+     * </pre>
+     *
+     * <code>string cel = 3;</code>
+     * @return The cel.
+     */
+    public java.lang.String getCel() {
+      java.lang.Object ref = cel_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        cel_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * An expression in CEL (https://cel.dev) that is true of the events that are
+     * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+     * `event`, with the attributes of an Event, and `data`, which is JSON or a
+     * registered message. An event of which it says nothing, such as one without
+     * the field, is not shown. docs/filters.md of the project has all of it.
+     * </pre>
+     *
+     * <code>string cel = 3;</code>
+     * @return The bytes for cel.
+     */
+    public com.google.protobuf.ByteString
+        getCelBytes() {
+      java.lang.Object ref = cel_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        cel_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * An expression in CEL (https://cel.dev) that is true of the events that are
+     * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+     * `event`, with the attributes of an Event, and `data`, which is JSON or a
+     * registered message. An event of which it says nothing, such as one without
+     * the field, is not shown. docs/filters.md of the project has all of it.
+     * </pre>
+     *
+     * <code>string cel = 3;</code>
+     * @param value The cel to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCel(
+        java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      cel_ = value;
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * An expression in CEL (https://cel.dev) that is true of the events that are
+     * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+     * `event`, with the attributes of an Event, and `data`, which is JSON or a
+     * registered message. An event of which it says nothing, such as one without
+     * the field, is not shown. docs/filters.md of the project has all of it.
+     * </pre>
+     *
+     * <code>string cel = 3;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCel() {
+      cel_ = getDefaultInstance().getCel();
+      bitField0_ = (bitField0_ & ~0x00000004);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * An expression in CEL (https://cel.dev) that is true of the events that are
+     * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+     * `event`, with the attributes of an Event, and `data`, which is JSON or a
+     * registered message. An event of which it says nothing, such as one without
+     * the field, is not shown. docs/filters.md of the project has all of it.
+     * </pre>
+     *
+     * <code>string cel = 3;</code>
+     * @param value The bytes for cel to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCelBytes(
+        com.google.protobuf.ByteString value) {
+      if (value == null) { throw new NullPointerException(); }
+      checkByteStringIsUtf8(value);
+      cel_ = value;
+      bitField0_ |= 0x00000004;
       onChanged();
       return this;
     }

@@ -73,4 +73,32 @@ public interface FilterOrBuilder extends
    */
   com.google.protobuf.ByteString
       getKeysBytes(int index);
+
+  /**
+   * <pre>
+   * An expression in CEL (https://cel.dev) that is true of the events that are
+   * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+   * `event`, with the attributes of an Event, and `data`, which is JSON or a
+   * registered message. An event of which it says nothing, such as one without
+   * the field, is not shown. docs/filters.md of the project has all of it.
+   * </pre>
+   *
+   * <code>string cel = 3;</code>
+   * @return The cel.
+   */
+  java.lang.String getCel();
+  /**
+   * <pre>
+   * An expression in CEL (https://cel.dev) that is true of the events that are
+   * wanted: event.type == "shop.v1.OrderPlaced" &amp;&amp; data.total &gt; 100. Names are
+   * `event`, with the attributes of an Event, and `data`, which is JSON or a
+   * registered message. An event of which it says nothing, such as one without
+   * the field, is not shown. docs/filters.md of the project has all of it.
+   * </pre>
+   *
+   * <code>string cel = 3;</code>
+   * @return The bytes for cel.
+   */
+  com.google.protobuf.ByteString
+      getCelBytes();
 }
