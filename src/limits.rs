@@ -78,6 +78,8 @@ pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// Types that one topic may name.
+pub const TOPIC_TYPES_MAX: usize = 64;
 /// Fields of one event that are said to be wrong.
 pub const SCHEMA_PROBLEMS_MAX: usize = 20;
 /// What one change breaks is told up to this many findings, and as many warnings.

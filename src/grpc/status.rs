@@ -177,10 +177,6 @@ pub fn topic(error: TopicError, field: &'static str) -> Status {
             .take(VIOLATIONS_MAX)
             .fold(told, |told, (field, why)| told.violation(field, why))
             .status(Reason::RequestInvalid),
-        TopicError::FeatureOff { call, field } => told
-            .with("feature", format!("{call}.{field}"))
-            .violation(field, "is not built yet")
-            .status(Reason::FeatureOff),
         TopicError::NotFound { topic } => told
             .with("topic", &topic)
             .resource("topic", topic.as_str())

@@ -110,7 +110,6 @@ fn statuses() -> Vec<Status> {
         TopicError::Name(invalid()),
         TopicError::Pattern { cause: invalid() },
         TopicError::Invalid { violations: vec![(field(), description())] },
-        TopicError::FeatureOff { call: "Admin.CreateTopic", field: "topic.schema" },
         TopicError::NotFound { topic: of() },
         TopicError::Exists { topic: of() },
         TopicError::EtagMismatch { topic: of(), expected: 1, actual: 2 },
