@@ -10,6 +10,7 @@ use crate::{
     backend::BackendError,
     broker::{PipelineError, PublishError, TopicError},
     catalog::Field,
+    event::Violation,
     proto::publish_stream_response::Failure,
     subscription::SubscribeError,
     topic::InvalidTopic,
@@ -44,6 +45,7 @@ reasons! {
     TopicNameInvalid = "TOPIC_NAME_INVALID", InvalidArgument;
     PatternInvalid = "PATTERN_INVALID", InvalidArgument;
     EventInvalid = "EVENT_INVALID", InvalidArgument;
+    SchemaViolation = "SCHEMA_VIOLATION", InvalidArgument;
     EventTooLarge = "EVENT_TOO_LARGE", InvalidArgument;
     BatchEmpty = "BATCH_EMPTY", InvalidArgument;
     BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
@@ -94,16 +96,12 @@ pub fn publish(error: PublishError) -> Status {
             .with("limit", limit)
             .violation("events", "are too large together")
             .status(Reason::BatchTooLarge),
-        PublishError::Invalid { violations } => violations
-            .into_iter()
-            .take(VIOLATIONS_MAX)
-            .fold(told, |told, (index, violation)| {
-                told.violation(
-                    format!("events[{index}].{}", violation.field),
-                    violation.description,
-                )
-            })
-            .status(Reason::EventInvalid),
+        PublishError::Invalid { violations } => {
+            told.of_events(violations).status(Reason::EventInvalid)
+        }
+        PublishError::Unfit { violations } => {
+            told.of_events(violations).status(Reason::SchemaViolation)
+        }
         PublishError::EventTooLarge { index, bytes, limit } => told
             .with("bytes", bytes)
             .with("limit", limit)
@@ -390,6 +388,13 @@ impl Told {
         });
         self.details.set_bad_request(violations);
         self
+    }
+
+    /// Each with the index of its event.
+    fn of_events(self, violations: Vec<(usize, Violation)>) -> Told {
+        violations.into_iter().take(VIOLATIONS_MAX).fold(self, |told, (index, violation)| {
+            told.violation(format!("events[{index}].{}", violation.field), violation.description)
+        })
     }
 
     fn retry(mut self, after: Duration) -> Told {

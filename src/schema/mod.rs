@@ -10,10 +10,12 @@ mod canonical;
 pub mod check;
 pub mod compatibility;
 pub mod compile;
+pub mod enforce;
 mod names;
 mod record;
 pub mod registry;
 mod scan;
+mod walk;
 mod wire;
 
 use std::any::Any;

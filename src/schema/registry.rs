@@ -15,8 +15,9 @@ use parking_lot::RwLock;
 use prost_types::Timestamp;
 
 use super::{
-    Compatibility, CompileError, Compiled, Record,
+    Checker, Compatibility, CompileError, Compiled, Record,
     compatibility::{Json, Verdict, check},
+    enforce,
 };
 use crate::{
     limits::{
@@ -46,6 +47,8 @@ pub struct Schemas {
 pub struct Version {
     record: Record,
     compiled: OnceLock<Result<Compiled, CompileError>>,
+    checker: OnceLock<Checker>,
+    uri: OnceLock<Box<str>>,
 }
 
 /// What somebody wants to register.
@@ -344,11 +347,16 @@ impl Schemas {
 
 impl Version {
     fn new(record: Record) -> Version {
-        Version { record, compiled: OnceLock::new() }
+        Version {
+            record,
+            compiled: OnceLock::new(),
+            checker: OnceLock::new(),
+            uri: OnceLock::new(),
+        }
     }
 
     fn linked(record: Record, compiled: Compiled) -> Version {
-        Version { record, compiled: OnceLock::from(Ok(compiled)) }
+        Version { compiled: OnceLock::from(Ok(compiled)), ..Version::new(record) }
     }
 
     pub fn type_name(&self) -> &str {
@@ -371,6 +379,17 @@ impl Version {
             Compiled::from_canonical(type_name, descriptors.clone())
         });
         linked.as_ref()
+    }
+
+    /// The same, to check events with; made when it is first asked for.
+    pub fn checker(&self) -> Result<&Checker, &CompileError> {
+        let compiled = self.compiled()?;
+        Ok(self.checker.get_or_init(|| Checker::new(compiled)))
+    }
+
+    /// As events name it: `tidings:schema/shop.v1.OrderPlaced/1`.
+    pub fn uri(&self) -> &str {
+        self.uri.get_or_init(|| enforce::uri(self.type_name(), self.number()).into())
     }
 
     /// Whether somebody asked for it.

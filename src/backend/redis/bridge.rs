@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     backend::BridgeMode,
-    event::{Defaults, Event, Refused, admit},
+    event::{Defaults, Event, Refused, admit, is_json},
     limits::EVENT_BYTES_MAX,
     proto::{self, event::Payload},
 };
@@ -196,11 +196,6 @@ fn from_cloud_event(value: Value, payload: &[u8]) -> Option<proto::Event> {
         event.extensions.insert(name, value);
     }
     Some(event)
-}
-
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
 }
 
 /// Channels may hold any bytes; a source may not.
