@@ -1,5 +1,6 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
+mod enforce;
 mod pipeline;
 mod schemas;
 mod topics;
@@ -15,6 +16,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::enforce::{Gate, NotIn};
 pub use self::{
     pipeline::{Answer, Pipeline, PipelineError},
     schemas::{Given, RegisterSchema, SchemaError, SchemaSummary},
@@ -25,9 +27,12 @@ use crate::{
         Append, Appended, Backend, BackendError, Description, Durability, Feed, TopicSettings,
     },
     catalog::Catalog,
-    event::{Defaults, Event, Incoming, Refused, Violation, admit_with_id},
+    event::{Defaults, Event, Incoming, Refused, Violation},
     hub::{Hub, Ringer},
-    limits::{EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX, STREAMS_MAX},
+    limits::{
+        EVENT_BYTES_MAX, PUBLISH_VIOLATIONS_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX,
+        STREAM_AGE_MAX, STREAMS_MAX,
+    },
     position::Position,
     schema::Registry,
     subscription::{Drain, Subscribe, SubscribeError, Subscription, Terms},
@@ -106,6 +111,9 @@ pub enum PublishError {
     /// Each with the index of its event.
     #[error("{}", list(.violations))]
     Invalid { violations: Vec<(usize, Violation)> },
+    /// Events are none of their types, and the topic takes no others.
+    #[error("{}", list(.violations))]
+    Unfit { violations: Vec<(usize, Violation)> },
     #[error(
         "event {index} has {bytes} bytes, over the limit of {limit}: send what is large another way"
     )]
@@ -151,10 +159,10 @@ impl Broker {
         options: BrokerOptions,
     ) -> Broker {
         let catalog = Arc::new(catalog.following(backend.topics().configured()));
-        let hub = Hub::spawn(backend.clone(), feed, catalog.clone());
+        let registry: Arc<Registry> = Arc::default();
+        let hub = Hub::spawn(backend.clone(), feed, catalog.clone(), registry.clone());
         let streams = Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS)));
         let drain = watch::Sender::default();
-        let registry: Arc<Registry> = Arc::default();
         let registered = backend.registrations().registered();
         let schemas = schemas::Following::new(registry.clone(), registered);
         let shared = Shared { backend, hub, catalog, registry, schemas, options, streams, drain };
@@ -173,8 +181,14 @@ impl Broker {
         let (topic, validate_only) = (request.topic.clone(), request.validate_only);
         let expected_last = request.expected_last;
         let settings = self.shared.catalog.settings(&topic)?;
+        let unlinked = enforce::unlinked(&self.shared.registry, &settings, &request.events);
+        if !unlinked.is_empty() {
+            // Fails only where the runtime ends, or linking panics: who asks next is told.
+            let linking = tokio::task::spawn_blocking(move || enforce::link(&unlinked));
+            let _ = linking.await;
+        }
         let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
-        let mut published = admit_all(request, &settings, source, &mut events)?;
+        let mut published = admit_all(&self.shared, request, &settings, source, &mut events)?;
         if !validate_only {
             let append = Append { events, expected_last };
             let append = self.shared.backend.append(&topic, &settings, append);
@@ -249,11 +263,13 @@ impl Broker {
     pub fn info(&self) -> Info {
         let backend = self.shared.backend.describe();
         let options = &self.shared.options;
+        let misfits = self.shared.hub.misfits().warnings();
         Info {
             version: env!("CARGO_PKG_VERSION"),
             broker_id: options.broker_id.clone(),
             warnings: {
-                let said = backend.warnings.iter().chain(&options.warnings).cloned();
+                let said =
+                    backend.warnings.iter().chain(&options.warnings).chain(&misfits).cloned();
                 said.chain(self.shared.schemas.warning()).collect()
             },
             backend,
@@ -268,12 +284,13 @@ impl Broker {
 /// Every event passes the door, or none: all violations are told at once. Those that passed go to the
 /// end of `out`; where they go from there is not known yet.
 fn admit_all(
+    shared: &Shared,
     request: Publish,
     settings: &TopicSettings,
     source: &str,
     out: &mut Vec<Event>,
 ) -> Result<Published, PublishError> {
-    let Publish { topic, events, validate_only: _, expected_last: _ } = request;
+    let Publish { topic, events, validate_only, expected_last: _ } = request;
     if topic.is_reserved() {
         return Err(InvalidTopic::reserved(topic.as_str()).into());
     }
@@ -285,11 +302,12 @@ fn admit_all(
         return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
     }
     let event_type = settings.default_type.as_deref();
+    let gate = Gate::of(shared, settings);
     // Asked for once, where an event needs it at all.
     let mut now = None;
     let before = out.len();
     let mut receipts = Vec::with_capacity(events.len());
-    let mut violations = Vec::new();
+    let (mut violations, mut are_unfit) = (Vec::new(), true);
     let mut too_large = None;
     for (index, event) in events.into_iter().enumerate() {
         let defaults = || {
@@ -298,7 +316,7 @@ fn admit_all(
         };
         // An id of ours never comes again.
         let may_come_again = !settings.dedupe_window.is_zero() && event.has_id();
-        match admit_with_id(event, defaults) {
+        match gate.admit(event, defaults) {
             Ok((id, mut event)) => {
                 if may_come_again {
                     event.known_by(source, &id);
@@ -306,22 +324,35 @@ fn admit_all(
                 receipts.push(Receipt { id, position: None, duplicate: false });
                 out.push(event);
             }
-            Err(Refused::Invalid { violations: found }) => {
+            Err(NotIn::Unfit(found)) => {
                 violations.extend(found.into_iter().map(|violation| (index, violation)));
             }
-            Err(Refused::TooLarge { bytes, limit }) => {
+            Err(NotIn::Refused(Refused::Invalid { violations: found })) => {
+                are_unfit = false;
+                violations.extend(found.into_iter().map(|violation| (index, violation)));
+            }
+            Err(NotIn::Refused(Refused::TooLarge { bytes, limit })) => {
                 too_large.get_or_insert(PublishError::EventTooLarge { index, bytes, limit });
             }
+        }
+        if violations.len() >= PUBLISH_VIOLATIONS_MAX {
+            break;
         }
     }
     let bytes = out[before..].iter().map(|event| event.encoded().len()).sum();
     let error = if !violations.is_empty() {
-        PublishError::Invalid { violations }
+        match are_unfit {
+            true => PublishError::Unfit { violations },
+            false => PublishError::Invalid { violations },
+        }
     } else if let Some(error) = too_large {
         error
     } else if bytes > REQUEST_BYTES_MAX {
         PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX }
     } else {
+        if !validate_only {
+            gate.count(shared.hub.misfits(), &topic);
+        }
         return Ok(Published { receipts, durability: None });
     };
     out.truncate(before);

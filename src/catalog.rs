@@ -6,7 +6,7 @@
 mod wanted;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +18,8 @@ use tokio::sync::watch;
 pub use self::wanted::{Change, Field, Unfit, Wanted, channel_text};
 use crate::{
     backend::{
-        BackendError, BridgeMode, Keeping, Mode, Retention, TopicSettings, topics::Configured,
+        BackendError, BridgeMode, Enforcement, Keeping, Mode, Retention, TopicSettings,
+        topics::Configured,
     },
     limits::DEDUPE_WINDOW,
     proto,
@@ -42,6 +43,8 @@ pub struct Rule {
     pub replicas: Option<u32>,
     pub fsync: Option<bool>,
     pub default_type: Option<String>,
+    pub enforcement: Option<Enforcement>,
+    pub types: Option<BTreeSet<String>>,
     pub dedupe_window: Option<Duration>,
 }
 
@@ -101,6 +104,8 @@ impl Rule {
             replicas: None,
             fsync: None,
             default_type: None,
+            enforcement: None,
+            types: None,
             dedupe_window: None,
         }
     }
@@ -119,6 +124,8 @@ impl Rule {
             settings.bridge.channel = Some(channel.clone());
         }
         settings.default_type = self.default_type.clone().or(settings.default_type);
+        settings.schema.enforcement = self.enforcement.unwrap_or(settings.schema.enforcement);
+        settings.schema.types = self.types.clone().unwrap_or(settings.schema.types);
         // A publish on a durable topic is worth sending again, and that is exact with a window only.
         let window = self.dedupe_window.or(durable.then_some(DEDUPE_WINDOW));
         settings.dedupe_window = window.unwrap_or(settings.dedupe_window);
@@ -331,6 +338,8 @@ impl Catalog {
                 fsync: rule.fsync.or(said.fsync),
                 dedupe_window: rule.dedupe_window.or(said.dedupe_window),
                 default_type: rule.default_type.clone().or(said.default_type),
+                enforcement: rule.enforcement.or(said.enforcement),
+                types: rule.types.clone().or(said.types),
             },
         }
     }

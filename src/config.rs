@@ -458,6 +458,7 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
         (Field::DedupeWindow, rule.dedupe_window.as_ref().map(toml::Spanned::span)),
         (Field::Replicas, rule.replicas.as_ref().map(toml::Spanned::span)),
         (Field::DefaultType, rule.default_type.as_ref().map(toml::Spanned::span)),
+        (Field::Types, rule.types.as_ref().map(toml::Spanned::span)),
     ];
     let rule = Rule {
         pattern,
@@ -471,6 +472,8 @@ fn topic_rule(rule: FileRule) -> Result<Rule, (Range<usize>, String)> {
         max_bytes: rule.max_bytes.map(|bytes| bytes.into_inner().0),
         max_age: rule.max_age.map(|age| age.into_inner().0),
         default_type: rule.default_type.map(toml::Spanned::into_inner),
+        enforcement: rule.enforcement,
+        types: rule.types.map(|types| types.into_inner().into_iter().collect()),
     };
     match rule.check() {
         Ok(()) => Ok(rule),
@@ -576,6 +579,13 @@ impl fmt::Display for Config {
             }
             if let Some(name) = &rule.default_type {
                 writeln!(f, "default_type = {}", quoted(name))?;
+            }
+            if let Some(enforcement) = rule.enforcement {
+                writeln!(f, "enforcement = {}", quoted(enforcement.name()))?;
+            }
+            if let Some(types) = &rule.types {
+                let names: Vec<_> = types.iter().map(|name| quoted(name)).collect();
+                writeln!(f, "types = [{}]", names.join(", "))?;
             }
             if let Some(window) = rule.dedupe_window {
                 writeln!(f, "dedupe_window = {}", quoted(&Period(window).to_string()))?;

@@ -6,7 +6,9 @@
 //! the compulsory ones are there, none is empty, and none holds a control character. After it an
 //! event is bytes.
 
+mod payload;
 mod shape;
+mod typed;
 
 use std::{
     str,
@@ -19,10 +21,11 @@ use prost_types::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub(crate) use self::shape::is_plain;
+pub use self::typed::{Data, INVALID_MARK, Typed, is_json, is_protobuf};
+pub(crate) use self::{payload::json_text, shape::is_plain, typed::shortened};
 use crate::{
     limits::{ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, EXTENSIONS_MAX, TEXT_ATTRIBUTE_BYTES_MAX},
-    proto::{self, event::Payload},
+    proto,
 };
 
 /// The last microsecond of the year 9999: what protobuf's `Timestamp` can say.
@@ -158,6 +161,22 @@ impl Incoming {
             Incoming::Complete(_) => true,
         }
     }
+
+    /// The type that it will have where others have `default_type`.
+    pub fn type_or<'a>(&'a self, default_type: &'a str) -> &'a str {
+        match self {
+            Incoming::Complete(complete) => {
+                Typed::of(&complete.encoded).map_or(default_type, |typed| typed.event_type)
+            }
+            Incoming::Message(event) => match (event.r#type.as_str(), &event.payload) {
+                ("", Some(proto::event::Payload::Proto(any))) => {
+                    any.type_url.rsplit('/').next().unwrap_or_default()
+                }
+                ("", _) => default_type,
+                (name, _) => name,
+            },
+        }
+    }
 }
 
 impl Complete {
@@ -242,7 +261,7 @@ fn admit_message(
     event.position = None;
     event.publish_time = None;
     let mut check = Check::default();
-    settle_payload(&mut event, &mut check);
+    payload::settle(&mut event, &mut check);
     complete(&mut event, defaults);
     check.attributes(&event);
     if !check.violations.is_empty() {
@@ -256,36 +275,6 @@ fn admit_message(
     let mut encoded = Vec::with_capacity(bytes);
     event.encode_raw(&mut encoded);
     Ok((event.id, Event { encoded: encoded.into(), key: None }))
-}
-
-/// Turns the payloads for people, `proto` and `json`, into what is stored.
-fn settle_payload(event: &mut proto::Event, check: &mut Check) {
-    let (payload, content_type) = match event.payload.take() {
-        None => return,
-        Some(Payload::Data(data)) => (Payload::Data(data), "application/octet-stream"),
-        Some(Payload::Text(text)) => (Payload::Text(text), "text/plain"),
-        Some(Payload::Json(value)) => match json_text(&value) {
-            Ok(text) => (Payload::Text(text), "application/json"),
-            Err(why) => return check.violation("json", why),
-        },
-        Some(Payload::Proto(any)) => {
-            let name = any.type_url.rsplit('/').next().unwrap_or_default().to_owned();
-            if name.is_empty() {
-                return check.violation("proto", "has no type: send \"@type\" with the message");
-            }
-            if event.r#type.is_empty() {
-                event.r#type = name;
-            } else if event.r#type != name {
-                return check
-                    .violation("type", format!("differs from the message's, {}", shown(&name)));
-            }
-            (Payload::Data(any.value.into()), "application/protobuf")
-        }
-    };
-    event.payload = Some(payload);
-    if event.data_content_type.is_empty() {
-        event.data_content_type = content_type.to_owned();
-    }
 }
 
 fn complete(event: &mut proto::Event, defaults: &Defaults<'_>) {
@@ -471,45 +460,12 @@ fn list(violations: &[Violation]) -> String {
     shown.join("; ")
 }
 
-/// JSON text of a `google.protobuf.Value`. Whole numbers are written as whole numbers: a double
-/// that came from `1` must not come back as `1.0`.
-fn json_text(value: &prost_types::Value) -> Result<String, &'static str> {
-    serde_json::to_string(&json_value(value)?).map_err(|_| "cannot be written as JSON")
-}
-
-fn json_value(value: &prost_types::Value) -> Result<serde_json::Value, &'static str> {
-    use prost_types::value::Kind;
-    Ok(match &value.kind {
-        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
-        Some(Kind::BoolValue(b)) => (*b).into(),
-        Some(Kind::StringValue(s)) => s.as_str().into(),
-        Some(Kind::NumberValue(n)) => json_number(*n)?,
-        Some(Kind::ListValue(list)) => {
-            list.values.iter().map(json_value).collect::<Result<Vec<_>, _>>()?.into()
-        }
-        Some(Kind::StructValue(object)) => object
-            .fields
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), json_value(value)?)))
-            .collect::<Result<serde_json::Map<_, _>, &'static str>>()?
-            .into(),
-    })
-}
-
-fn json_number(number: f64) -> Result<serde_json::Value, &'static str> {
-    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
-    if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
-        return Ok((number as i64).into());
-    }
-    let number = serde_json::Number::from_f64(number);
-    number.map(serde_json::Value::Number).ok_or("holds a number that is not finite")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{prelude::*, sample::Index};
 
     use super::*;
+    use crate::proto::event::Payload;
 
     fn defaults() -> Defaults<'static> {
         Defaults { source: "/anonymous", event_type: None, now: UNIX_EPOCH }

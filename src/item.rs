@@ -15,11 +15,13 @@ use prost::Message;
 use crate::{
     backend::{Batch, replay::Told},
     compression::Compression,
+    event::is_protobuf,
     frame::{Frame, FrameWriter, put_event},
     lens::{Filter, Lens},
     limits::{FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX},
     position::{Gap, Position},
-    proto,
+    proto::{self, event::Payload},
+    schema::{Registry, Schemas, check::to_any, enforce},
     topic::Topic,
     view::{self, View},
 };
@@ -288,10 +290,18 @@ impl Events {
 
     /// Appends the frames that the lens shows, and says whether the last event is in them. None is
     /// larger than a frame may be unless it is one event.
-    pub fn show(&self, lens: &Arc<Lens>, frames: &mut VecDeque<Frame>) -> bool {
+    pub fn show(
+        &self,
+        lens: &Arc<Lens>,
+        registry: &Registry,
+        frames: &mut VecDeque<Frame>,
+    ) -> bool {
         let encoded = match lens.view {
             View::AsStored => &self.stored,
-            View::Json => self.derived().json.get_or_init(|| self.rendered(view::json)),
+            View::Json => self.derived().json.get_or_init(|| {
+                let schemas = registry.snapshot();
+                self.rendered(|event| as_json(event, &schemas))
+            }),
             View::Metadata => self.derived().metadata.get_or_init(|| self.rendered(view::metadata)),
         };
         if lens.filter.is_empty() && encoded.is_small() {
@@ -346,6 +356,22 @@ impl Events {
             writer.ends.push(writer.frame.message_len());
         }
         Encoded::new(writer.frame.finish(), writer.ends)
+    }
+}
+
+/// What can be read as JSON without missing anything: JSON in `json`, a message of a registered type in
+/// `proto`.
+fn as_json(mut event: proto::Event, schemas: &Schemas) -> Option<proto::Event> {
+    let is_message = is_protobuf(&event.data_content_type);
+    match event.payload.take() {
+        Some(Payload::Data(bytes)) if is_message => {
+            if !enforce::is_exact(schemas, &event.r#type, &bytes) {
+                return None;
+            }
+            event.payload = Some(Payload::Proto(to_any(&event.r#type, bytes.into())));
+            Some(event)
+        }
+        payload => view::json(proto::Event { payload, ..event }),
     }
 }
 
@@ -443,7 +469,7 @@ mod tests {
 
     fn shown(events: &Events, lens: &Arc<Lens>) -> (VecDeque<Frame>, bool) {
         let mut frames = VecDeque::new();
-        let last_is_told = events.show(lens, &mut frames);
+        let last_is_told = events.show(lens, &Registry::default(), &mut frames);
         (frames, last_is_told)
     }
 

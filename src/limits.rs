@@ -78,8 +78,15 @@ pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// Types that one topic may name.
+pub const TOPIC_TYPES_MAX: usize = 64;
 /// Fields of one event that are said to be wrong.
 pub const SCHEMA_PROBLEMS_MAX: usize = 20;
+/// What is said of one of them, in bytes: its path, and as much of what is wrong. Errors travel in
+/// trailers, of which clients take 8 KiB.
+pub const SCHEMA_PROBLEM_BYTES_MAX: usize = 120;
+/// A publish is refused for so many mistakes at most, and more are not looked for.
+pub const PUBLISH_VIOLATIONS_MAX: usize = 100;
 /// What one change breaks is told up to this many findings, and as many warnings.
 pub const SCHEMA_VIOLATIONS_MAX: usize = 100;
 /// Schemas that are compiled or compared at a time: each may keep a core busy for a while, and events

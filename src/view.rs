@@ -6,6 +6,7 @@ use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::{
+    event::is_json,
     limits::JSON_DEPTH_MAX,
     proto::{self, event::Payload},
 };
@@ -36,12 +37,6 @@ pub fn json(mut event: proto::Event) -> Option<proto::Event> {
     };
     event.payload = Some(Payload::Json(value));
     Some(event)
-}
-
-/// RFC 6839: `application/json`, and whatever ends in `+json`.
-pub(crate) fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
 }
 
 /// The JSON as a message, where it says the same: no name twice in an object, every number one

@@ -11,11 +11,12 @@ use std::{env, error::Error, process::ExitCode, sync::Arc};
 
 use prost::Message as _;
 use tidings::{
-    backend::memory::Memory,
+    backend::{Enforcement, SchemaPolicy, TopicSettings, memory::Memory},
     broker::{Broker, BrokerOptions, Publish},
     catalog::Catalog,
     grpc,
     proto::{self, event::Payload},
+    schema::{Compiled, compatibility::Json, registry::Candidate},
 };
 
 use self::pipe::{Client, framed};
@@ -25,6 +26,12 @@ const STREAMS: u64 = 10;
 /// Bytes of data in each event.
 const DATA_BYTES: usize = 128;
 const TOPIC: &str = "orders";
+const TYPE: &str = "shop.v1.OrderPlaced";
+const SCHEMA: &str = r#"syntax = "proto3"; package shop.v1;
+    message OrderPlaced {
+      string order_id = 1; string customer = 2; repeated Item items = 3; int64 total = 4; string currency = 5;
+    }
+    message Item { string sku = 1; uint32 count = 2; double price = 3; }"#;
 const PUBLISH: &str = "/tidings.v1.Broker/Publish";
 const PUBLISH_STREAM: &str = "/tidings.v1.Broker/PublishStream";
 /// Requests that are sent together, and then answered.
@@ -39,7 +46,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let done = match arguments.as_slice() {
         [work, count] => count.parse().map_err(Failed::from).and_then(|count| run(work, count)),
-        _ => Err("usage: gate delivery|publish|streamed-publish COUNT".into()),
+        _ => Err("usage: gate [checked-](delivery|publish|streamed-publish) COUNT".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,11 +65,16 @@ fn run(work: &str, count: u64) -> Result<(), Failed> {
     runtime.block_on(async {
         let (memory, feed) = Memory::open();
         let options = BrokerOptions { max_stream_age: None, ..BrokerOptions::default() };
-        let broker = Broker::new(Arc::new(memory), feed, Catalog::default(), options);
+        let catalog = match work.starts_with("checked-") {
+            true => asking()?,
+            false => Catalog::default(),
+        };
+        let broker = Broker::new(Arc::new(memory), feed, catalog, options);
+        broker.registry().register(&schema()?, prost_types::Timestamp::default())?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let serving = tokio::spawn(grpc::serve_pipe(broker.clone(), theirs));
         let mut client = Client::start(ours).await?;
-        match work {
+        match work.trim_start_matches("checked-") {
             "delivery" => deliver(&broker, &mut client, count).await?,
             "publish" => publish(&mut client, count).await?,
             "streamed-publish" => publish_streamed(&mut client, count).await?,
@@ -130,7 +142,7 @@ async fn publish_streamed(client: &mut Client, count: u64) -> Result<(), Failed>
 
 /// Whether the work was done: one event more comes right behind those that should be there.
 async fn stored(broker: &Broker, work: &str, count: u64) -> Result<(), Failed> {
-    let expected = if work == "delivery" { count / STREAMS } else { count } + 1;
+    let expected = if work.ends_with("delivery") { count / STREAMS } else { count } + 1;
     let sequence = publish_here(broker).await?;
     if sequence == expected {
         return Ok(());
@@ -148,10 +160,43 @@ async fn publish_here(broker: &Broker) -> Result<u64, Failed> {
     Ok(last.map_or(0, |position| position.sequence))
 }
 
+/// An event that the type allows, in all works: what they cost differs by the check alone.
 fn event() -> proto::Event {
     proto::Event {
-        r#type: "shop.v1.OrderPlaced".into(),
-        payload: Some(Payload::Data(vec![b'.'; DATA_BYTES].into())),
+        r#type: TYPE.into(),
+        payload: Some(Payload::Data(order().into())),
         ..proto::Event::default()
     }
+}
+
+/// Of two texts, three items, a number and a currency.
+fn order() -> Vec<u8> {
+    let text =
+        |field: u8, text: &str| [&[field << 3 | 2, text.len() as u8], text.as_bytes()].concat();
+    let item = |sku: &str| {
+        let item = [text(1, sku), vec![0x10, 2, 0x19], 9.5f64.to_le_bytes().to_vec()].concat();
+        [vec![0x1a, item.len() as u8], item].concat()
+    };
+    let items = ["blue-shirt", "red-shoes", "hat"].map(item).concat();
+    let mut order =
+        [text(1, "order-1763000000-42"), items, vec![0x20, 0xd0, 0x0f], text(5, "EUR")].concat();
+    let customer = DATA_BYTES - order.len() - 2;
+    order.extend(text(2, &"c".repeat(customer)));
+    order
+}
+
+/// A topic of which every event has to be what it says.
+fn asking() -> Result<Catalog, Failed> {
+    let schema = SchemaPolicy { enforcement: Enforcement::Reject, types: [TYPE.to_owned()].into() };
+    Ok(Catalog::new(Vec::new(), "", TopicSettings { schema, ..TopicSettings::default() })?)
+}
+
+fn schema() -> Result<Candidate, Failed> {
+    Ok(Candidate {
+        compiled: Compiled::from_sources(TYPE, [("shop.proto", SCHEMA.as_bytes())])?,
+        sources: std::collections::BTreeMap::new(),
+        compatibility: None,
+        json: Json::Unused,
+        force: false,
+    })
 }

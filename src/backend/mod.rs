@@ -39,7 +39,7 @@ pub mod registrations;
 pub mod replay;
 pub mod topics;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 pub use async_trait::async_trait;
 use bytes::Bytes;
@@ -186,6 +186,7 @@ pub struct TopicSettings {
     pub bridge: Bridge,
     /// The `type` of events that come without one.
     pub default_type: Option<String>,
+    pub schema: SchemaPolicy,
     /// How long an event that has a key is known, so that it is not stored again; zero: not at all.
     pub dedupe_window: Duration,
     /// Of what an operator said over the API ([`topics::Configured::version_of`]).
@@ -234,6 +235,26 @@ pub enum BridgeMode {
     Raw,
     /// Listen, and each event is published as structured-mode CloudEvents JSON.
     CloudEventsJson,
+}
+
+/// What the events of a topic have to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SchemaPolicy {
+    pub enforcement: Enforcement,
+    /// Full names of messages; none: any type that is registered.
+    pub types: BTreeSet<String>,
+}
+
+/// What becomes of an event that is none of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Enforcement {
+    /// Nobody looks.
+    #[default]
+    Off,
+    /// It is delivered, counted and marked.
+    Warn,
+    /// It is not let in.
+    Reject,
 }
 
 /// Where events were stored.
@@ -439,6 +460,16 @@ impl Mode {
     }
 }
 
+impl Enforcement {
+    pub fn name(self) -> &'static str {
+        match self {
+            Enforcement::Off => "off",
+            Enforcement::Warn => "warn",
+            Enforcement::Reject => "reject",
+        }
+    }
+}
+
 impl Keeping {
     /// What a topic in this mode keeps of which nobody said more.
     pub fn of(mode: Mode) -> Keeping {
@@ -495,6 +526,7 @@ impl Default for TopicSettings {
             idle: crate::limits::TOPIC_IDLE,
             bridge: Bridge { mode: BridgeMode::Listen, channel: None },
             default_type: None,
+            schema: SchemaPolicy::default(),
             dedupe_window: Duration::ZERO,
             version: 0,
         }

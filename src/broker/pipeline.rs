@@ -16,10 +16,11 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
+    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
-use super::{Publish, PublishError, Published, Shared, admit_all};
+use super::{Publish, PublishError, Published, Shared, admit_all, enforce};
 use crate::{
     backend::{Append, Appended, BackendError, TopicSettings, topics::Configured},
     event::{Event, Violation},
@@ -78,6 +79,14 @@ pub struct Pipeline {
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
     gathered: VecDeque<Group>,
     gathering: HashMap<Topic, usize>,
+    /// A request of types that are being linked: nothing else is taken meanwhile.
+    linking: Option<Linking>,
+}
+
+struct Linking {
+    tag: u64,
+    request: Publish,
+    task: JoinHandle<()>,
 }
 
 struct Asked {
@@ -145,17 +154,20 @@ impl Pipeline {
             storing: FuturesOrdered::new(),
             gathered: VecDeque::new(),
             gathering: HashMap::new(),
+            linking: None,
         })
     }
 
     /// Whether another request may be pushed.
     pub fn has_room(&self) -> bool {
-        self.asked.len() < PIPELINE_REQUESTS_MAX && self.bytes < PIPELINE_BYTES_MAX
+        self.asked.len() < PIPELINE_REQUESTS_MAX
+            && self.bytes < PIPELINE_BYTES_MAX
+            && self.linking.is_none()
     }
 
     /// Whether every request was answered, and every answer taken.
     pub fn is_idle(&self) -> bool {
-        self.asked.is_empty()
+        self.asked.is_empty() && self.linking.is_none()
     }
 
     /// The topic of this name, where it is the last one's: to parse a name once is enough.
@@ -163,15 +175,28 @@ impl Pipeline {
         self.last.as_ref().map(|(topic, _)| topic).filter(|topic| topic.as_str() == name).cloned()
     }
 
-    /// Takes a request. Refused or not, it is answered in its turn.
+    /// Takes a request where there is room. Refused or not, it is answered in its turn.
     pub fn push(&mut self, tag: u64, request: Publish) {
-        let topic = request.topic.clone();
-        let settings = match self.settings(&topic) {
+        assert!(self.linking.is_none(), "a request is pushed only where there is room");
+        let settings = match self.settings(&request.topic) {
             Ok(settings) => settings,
             Err(error) => return self.refuse(tag, error.into()),
         };
+        let unlinked = enforce::unlinked(&self.shared.registry, &settings, &request.events);
+        if !unlinked.is_empty() {
+            let task = tokio::task::spawn_blocking(move || enforce::link(&unlinked));
+            self.linking = Some(Linking { tag, request, task });
+            return;
+        }
+        self.take(tag, request, settings);
+    }
+
+    fn take(&mut self, tag: u64, request: Publish, settings: Arc<TopicSettings>) {
+        let topic = request.topic.clone();
         let Publish { validate_only, expected_last, .. } = request;
-        let published = match admit_all(request, &settings, &self.source, &mut self.admitted) {
+        let admitted =
+            admit_all(&self.shared, request, &settings, &self.source, &mut self.admitted);
+        let published = match admitted {
             Ok(published) => published,
             Err(error) => return self.refuse(tag, error),
         };
@@ -256,6 +281,7 @@ impl Pipeline {
     /// Hands what was pushed to the backend, and goes on with what is there. The task hears when
     /// there is more to take.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
+        self.take_linked(cx);
         self.gathering.clear();
         for group in self.gathered.drain(..) {
             let backend = self.shared.backend.clone();
@@ -268,6 +294,19 @@ impl Pipeline {
         }
         while let Poll::Ready(Some(stored)) = self.storing.poll_next_unpin(cx) {
             self.stored.push_back(stored);
+        }
+    }
+
+    fn take_linked(&mut self, cx: &mut Context<'_>) {
+        let Some(linking) = &mut self.linking else { return };
+        // An error is a panic in linking: the request is then refused for its types.
+        if linking.task.poll_unpin(cx).is_pending() {
+            return;
+        }
+        let Some(Linking { tag, request, task: _ }) = self.linking.take() else { return };
+        match self.settings(&request.topic) {
+            Ok(settings) => self.take(tag, request, settings),
+            Err(error) => self.refuse(tag, error.into()),
         }
     }
 
@@ -343,7 +382,7 @@ async fn ending(
 /// What an error holds, roughly: a small request can be wrong in many ways.
 fn size(error: &PublishError) -> usize {
     match error {
-        PublishError::Invalid { violations } => {
+        PublishError::Invalid { violations } | PublishError::Unfit { violations } => {
             let text =
                 |(_, v): &(usize, Violation)| RECEIPT_BYTES + v.field.len() + v.description.len();
             violations.iter().map(text).sum()

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::Broker;
 use crate::{
     backend::{
-        BackendError, Bridge, BridgeMode, Keeping, Mode, TopicSettings,
+        BackendError, Bridge, BridgeMode, Keeping, Mode, SchemaPolicy, TopicSettings,
         topics::{Configured, TopicState},
     },
     catalog::{Change, Field, Rule, Unfit, Wanted},
@@ -37,6 +37,7 @@ pub struct TopicInfo {
     /// With the channel that it has by its name, where it has no other.
     pub bridge: Bridge,
     pub default_type: Option<String>,
+    pub schema: SchemaPolicy,
     pub dedupe_window: Duration,
     pub replicas: u32,
     pub labels: BTreeMap<String, String>,
@@ -66,9 +67,6 @@ pub enum TopicError {
     /// Each with the path of its field.
     #[error("{}", list(.violations))]
     Invalid { violations: Vec<(String, String)> },
-    /// A field that is part of the API and not of this broker, as `Admin.CreateTopic.topic.schema`.
-    #[error("{field} is not built yet: leave it out")]
-    FeatureOff { call: &'static str, field: &'static str },
     #[error("there is no topic {topic}: it is created by its first event, or by CreateTopic")]
     NotFound { topic: Topic },
     #[error("{topic} exists already: change it with UpdateTopic")]
@@ -296,7 +294,9 @@ impl Broker {
         check(Field::Replicas, leave(&mut said.replicas, &rule.replicas))?;
         check(Field::Bridge, leave(&mut said.bridge, &rule.bridge))?;
         check(Field::Channel, leave(&mut said.channel, &rule.channel))?;
-        check(Field::DefaultType, leave(&mut said.default_type, &rule.default_type))
+        check(Field::DefaultType, leave(&mut said.default_type, &rule.default_type))?;
+        check(Field::Enforcement, leave(&mut said.enforcement, &rule.enforcement))?;
+        check(Field::Types, leave(&mut said.types, &rule.types))
     }
 
     /// No message is delivered twice: a channel is one topic's.
@@ -354,6 +354,7 @@ impl Broker {
             keeping: before.state.map_or(settings.keeping, |state| state.keeping),
             bridge,
             default_type: settings.default_type.clone(),
+            schema: settings.schema.clone(),
             dedupe_window: settings.dedupe_window,
             replicas: settings.replicas,
             labels: labels.map(|wanted| wanted.labels).unwrap_or_default(),

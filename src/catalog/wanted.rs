@@ -1,17 +1,21 @@
 //! What is said of one topic: which values it may have, in a file or over the API, and how it is
 //! kept by the backend.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::Rule;
 use crate::{
-    backend::{BridgeMode, Mode},
+    backend::{BridgeMode, Enforcement, Mode},
     limits::{
         ATTRIBUTE_BYTES_MAX, CHANNEL_BYTES_MAX, DEDUPE_WINDOW_MAX, DURABLE_LIMIT_MAX,
         HISTORY_EVENTS_MAX, LABEL_BYTES_MAX, LABELS_MAX, REPLICAS_MAX, RETENTION_AGE_MIN,
+        SCHEMA_TYPE_NAME_BYTES_MAX, TOPIC_TYPES_MAX,
     },
     proto,
     topic::Topic,
@@ -37,6 +41,8 @@ pub enum Field {
     Bridge,
     Channel,
     DefaultType,
+    Enforcement,
+    Types,
     Labels,
 }
 
@@ -56,7 +62,7 @@ pub struct Change {
 }
 
 impl Field {
-    pub const ALL: [Field; 10] = [
+    pub const ALL: [Field; 12] = [
         Field::Mode,
         Field::MaxEvents,
         Field::MaxBytes,
@@ -66,6 +72,8 @@ impl Field {
         Field::Bridge,
         Field::Channel,
         Field::DefaultType,
+        Field::Enforcement,
+        Field::Types,
         Field::Labels,
     ];
 
@@ -81,6 +89,8 @@ impl Field {
             Field::Bridge => "bridge.mode",
             Field::Channel => "bridge.channel",
             Field::DefaultType => "default_type",
+            Field::Enforcement => "schema.enforcement",
+            Field::Types => "schema.types",
             Field::Labels => "labels",
         }
     }
@@ -109,6 +119,8 @@ impl Change {
                 Field::Bridge => to.rule.bridge = rule.bridge,
                 Field::Channel => to.rule.channel.clone_from(&rule.channel),
                 Field::DefaultType => to.rule.default_type.clone_from(&rule.default_type),
+                Field::Enforcement => to.rule.enforcement = rule.enforcement,
+                Field::Types => to.rule.types.clone_from(&rule.types),
                 Field::Labels => to.labels.clone_from(&labels),
             }
         }
@@ -134,6 +146,8 @@ impl Wanted {
             Field::Bridge => rule.bridge.is_some(),
             Field::Channel => rule.channel.is_some(),
             Field::DefaultType => rule.default_type.is_some(),
+            Field::Enforcement => rule.enforcement.is_some(),
+            Field::Types => rule.types.is_some(),
             Field::Labels => !labels.is_empty(),
         };
         Field::ALL.into_iter().filter(is_said).collect()
@@ -181,6 +195,24 @@ impl Wanted {
             }
         }
         rule.default_type = Some(from.default_type).filter(|name| !name.is_empty());
+        if let Some(policy) = from.schema {
+            // Of a request, and not yet checked.
+            let names = policy.types.into_iter().take(TOPIC_TYPES_MAX + 1);
+            rule.types = Some(names.collect()).filter(|types: &BTreeSet<_>| !types.is_empty());
+            match proto::schema_policy::Enforcement::try_from(policy.enforcement) {
+                Ok(proto::schema_policy::Enforcement::Unspecified) => (),
+                Ok(proto::schema_policy::Enforcement::Off) => {
+                    rule.enforcement = Some(Enforcement::Off);
+                }
+                Ok(proto::schema_policy::Enforcement::Warn) => {
+                    rule.enforcement = Some(Enforcement::Warn);
+                }
+                Ok(proto::schema_policy::Enforcement::Reject) => {
+                    rule.enforcement = Some(Enforcement::Reject);
+                }
+                Err(_) => refuse(Field::Enforcement, "is none that this broker knows"),
+            }
+        }
         wanted.labels = from.labels.into_iter().collect();
         if unfit.is_empty() { Ok(wanted) } else { Err(unfit) }
     }
@@ -206,6 +238,7 @@ impl Wanted {
                 mode: bridge.into(),
             }),
             default_type: rule.default_type.clone().unwrap_or_default(),
+            schema: schema_policy(rule),
             labels: labels.clone().into_iter().collect(),
             ..Default::default()
         };
@@ -303,8 +336,33 @@ impl Rule {
             let why = "default_type is the name of a type, such as shop.v1.OrderPlaced";
             return unfit(Field::DefaultType, why);
         }
+        let types = self.types.iter().flatten();
+        if types.clone().count() > TOPIC_TYPES_MAX {
+            return unfit(Field::Types, &format!("types are more than {TOPIC_TYPES_MAX}"));
+        }
+        if !types.clone().all(|name| is_message_name(name)) {
+            let why = "types are full names of messages, such as shop.v1.OrderPlaced";
+            return unfit(Field::Types, why);
+        }
         Ok(())
     }
+}
+
+/// None where nothing is said of it.
+fn schema_policy(rule: &Rule) -> Option<proto::SchemaPolicy> {
+    use proto::schema_policy::Enforcement::Unspecified;
+    let types: Vec<_> = rule.types.iter().flatten().cloned().collect();
+    let said = rule.enforcement.is_some() || !types.is_empty();
+    let enforcement = rule.enforcement.map_or(Unspecified, Into::into);
+    said.then(|| proto::SchemaPolicy { enforcement: enforcement.into(), types })
+}
+
+fn is_message_name(name: &str) -> bool {
+    let is_name = |token: &str| {
+        token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    name.len() <= SCHEMA_TYPE_NAME_BYTES_MAX && name.split('.').all(is_name)
 }
 
 /// What the name of a channel, or a part of it, may be.
@@ -323,6 +381,16 @@ impl From<Mode> for proto::topic::Mode {
         match mode {
             Mode::Live => proto::topic::Mode::Live,
             Mode::Durable => proto::topic::Mode::Durable,
+        }
+    }
+}
+
+impl From<Enforcement> for proto::schema_policy::Enforcement {
+    fn from(enforcement: Enforcement) -> proto::schema_policy::Enforcement {
+        match enforcement {
+            Enforcement::Off => proto::schema_policy::Enforcement::Off,
+            Enforcement::Warn => proto::schema_policy::Enforcement::Warn,
+            Enforcement::Reject => proto::schema_policy::Enforcement::Reject,
         }
     }
 }
@@ -357,6 +425,8 @@ mod tests {
             dedupe_window: Some(Duration::ZERO),
             replicas: Some(2),
             default_type: Some("shop.v1.Order".into()),
+            enforcement: Some(Enforcement::Reject),
+            types: Some(["shop.v1.B", "shop.v1.A"].map(String::from).into()),
             ..wanted.rule
         };
         wanted.labels.insert("team".into(), "shop".into());
@@ -372,6 +442,7 @@ mod tests {
     fn a_path_names_a_field_or_all_that_are_in_it() {
         assert_eq!(Field::at("retention"), [Field::MaxEvents, Field::MaxBytes, Field::MaxAge]);
         assert_eq!(Field::at("bridge.mode"), [Field::Bridge]);
+        assert_eq!(Field::at("schema"), [Field::Enforcement, Field::Types]);
         assert_eq!(Field::at("*"), Field::ALL);
         for path in ["", "mod", "retention.", "name", "etag", "state", "labels.team"] {
             assert_eq!(Field::at(path), [], "{path:?}");

@@ -69,6 +69,13 @@ pub(super) struct Say {
     /// The type of events that come without one: shop.v1.OrderPlaced.
     #[arg(long, value_name = "TYPE")]
     default_type: Option<String>,
+    /// What becomes of events that are none of their type.
+    #[arg(long, value_name = "HOW", value_enum)]
+    enforcement: Option<Enforcement>,
+    /// Types that the topic takes, as shop.v1.OrderPlaced; several with commas. Without it any that is
+    /// registered.
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    types: Vec<String>,
     /// How raw Redis clients meet the topic.
     #[arg(long, value_name = "MODE", value_enum)]
     bridge: Option<BridgeMode>,
@@ -88,6 +95,13 @@ enum BridgeMode {
     Listen,
     Raw,
     CloudeventsJson,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Enforcement {
+    Off,
+    Warn,
+    Reject,
 }
 
 impl Command {
@@ -152,6 +166,7 @@ impl Say {
     }
 
     fn message(&self) -> proto::Topic {
+        use proto::schema_policy::Enforcement::Unspecified;
         let duration = |Period(time): Period| time.try_into().ok();
         let durable = self.durable.then_some(proto::topic::Mode::Durable);
         let bridge = self.bridge.map_or(proto::bridge::Mode::Unspecified, Into::into);
@@ -170,6 +185,10 @@ impl Say {
                 mode: bridge.into(),
             }),
             default_type: self.default_type.clone().unwrap_or_default(),
+            schema: Some(proto::SchemaPolicy {
+                enforcement: self.enforcement.map_or(Unspecified, Into::into).into(),
+                types: self.types.clone(),
+            }),
             labels: self.labels.iter().cloned().collect(),
             etag: self.etag.clone(),
             ..Default::default()
@@ -186,6 +205,8 @@ impl Say {
             (self.replicas.is_some(), "replicas"),
             (!self.labels.is_empty(), "labels"),
             (self.default_type.is_some(), "default_type"),
+            (self.enforcement.is_some(), "schema.enforcement"),
+            (!self.types.is_empty(), "schema.types"),
             (self.bridge.is_some(), "bridge.mode"),
             (self.channel.is_some(), "bridge.channel"),
         ];
@@ -237,6 +258,12 @@ fn line(topic: &proto::Topic) -> Value {
     if !topic.default_type.is_empty() {
         line["default_type"] = topic.default_type.as_str().into();
     }
+    if let Some(policy) = &topic.schema {
+        line["enforcement"] = named(policy.enforcement().as_str_name(), "ENFORCEMENT_").into();
+        if !policy.types.is_empty() {
+            line["types"] = policy.types.clone().into();
+        }
+    }
     if !topic.labels.is_empty() {
         line["labels"] = topic.labels.iter().map(|(name, value)| (name, json!(value))).collect();
     }
@@ -256,6 +283,16 @@ fn line(topic: &proto::Topic) -> Value {
         line["subscribers"] = state.local_subscribers.into();
     }
     line
+}
+
+impl From<Enforcement> for proto::schema_policy::Enforcement {
+    fn from(enforcement: Enforcement) -> proto::schema_policy::Enforcement {
+        match enforcement {
+            Enforcement::Off => proto::schema_policy::Enforcement::Off,
+            Enforcement::Warn => proto::schema_policy::Enforcement::Warn,
+            Enforcement::Reject => proto::schema_policy::Enforcement::Reject,
+        }
+    }
 }
 
 impl From<BridgeMode> for proto::bridge::Mode {

@@ -9,7 +9,7 @@ use super::{
     LogFormat,
     values::{ByteSize, Listen, Period, RedisUrl, Threads, redacted},
 };
-use crate::backend::{self, BridgeMode};
+use crate::backend::{self, BridgeMode, Enforcement};
 
 /// What the file says; what it leaves out is none.
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +48,9 @@ pub(super) struct FileRule {
     pub(super) replicas: Option<Spanned<u32>>,
     pub(super) fsync: Option<Spanned<bool>>,
     pub(super) default_type: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "enforcement")]
+    pub(super) enforcement: Option<Enforcement>,
+    pub(super) types: Option<Spanned<Vec<String>>>,
     pub(super) dedupe_window: Option<Spanned<Period>>,
 }
 
@@ -102,6 +105,21 @@ fn mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<backend::Mod
     Ok(Some(match Mode::deserialize(from)? {
         Mode::Live => backend::Mode::Live,
         Mode::Durable => backend::Mode::Durable,
+    }))
+}
+
+fn enforcement<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Enforcement>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Asked {
+        Off,
+        Warn,
+        Reject,
+    }
+    Ok(Some(match Asked::deserialize(from)? {
+        Asked::Off => Enforcement::Off,
+        Asked::Warn => Enforcement::Warn,
+        Asked::Reject => Enforcement::Reject,
     }))
 }
 

@@ -79,6 +79,21 @@ fn schemas_are_read_before_anything_starts() {
 }
 
 #[test]
+fn a_rule_says_what_events_have_to_be() {
+    let text =
+        "[[topics]]\npattern = 'a'\nenforcement = 'reject'\ntypes = ['shop.v1.B', 'shop.v1.A']";
+    let config = load(text, &Flags::default()).expect("consistent");
+    let told = config.to_string();
+    assert!(told.contains("enforcement = \"reject\"\n"), "{told}");
+    assert!(told.contains("types = [\"shop.v1.A\", \"shop.v1.B\"]\n"), "{told}");
+    assert_eq!(load(&told, &Flags::default()).expect("what it says").topics, config.topics);
+    let error = refused("[[topics]]\npattern = 'a'\nenforcement = 'hard'");
+    assert!(error.contains("tidings.toml:3:") && error.contains("reject"), "{error}");
+    let error = refused("[[topics]]\npattern = 'a'\ntypes = ['shop v1']");
+    assert!(error.contains("tidings.toml:3:9: types are full names of messages"), "{error}");
+}
+
+#[test]
 fn what_a_publish_waits_for_is_one_thing_and_of_a_durable_topic() {
     let rule = |more: &str| format!("[[topics]]\npattern = 'a'\n{more}");
     let config = load(&rule("mode = 'durable'\nreplicas = 2"), &Flags::default()).expect("fine");

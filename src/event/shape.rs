@@ -7,6 +7,8 @@ use std::str;
 
 use prost_types::Timestamp;
 
+use super::typed::{Data, INVALID_MARK, Typed};
+
 /// What an event says of itself, its texts not looked at; empty where it says nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Said<'a> {
@@ -61,6 +63,58 @@ pub(super) fn read(event: &[u8]) -> Option<Said<'_>> {
             }
     });
     whole.then_some(said)
+}
+
+/// What an event that passed the door says of its data.
+pub(super) fn typed(event: &[u8]) -> Option<Typed<'_>> {
+    let mut typed = Typed::default();
+    // Behind all fields that come before the schema.
+    let mut schema_at = event.len();
+    let whole = all_fields(event, |field, rest| {
+        if field >= SCHEMA {
+            schema_at = schema_at.min(event.len() - rest.len() - 1);
+        }
+        let Some(value) = delimited(rest) else { return false };
+        match field {
+            TYPE => set_text(&mut typed.event_type, value),
+            CONTENT_TYPE => set_text(&mut typed.content_type, value),
+            SCHEMA => set_text(&mut typed.schema, value),
+            EXTENSION => {
+                let mark = INVALID_MARK.as_bytes();
+                typed.is_marked |= extension(value).is_some_and(|(name, _)| name == mark);
+                true
+            }
+            DATA => {
+                typed.data = Data::Bytes(value);
+                true
+            }
+            TEXT => str::from_utf8(value).is_ok_and(|text| {
+                typed.data = Data::Text(text);
+                true
+            }),
+            _ => true,
+        }
+    });
+    typed.schema_at = schema_at;
+    whole.then_some(typed)
+}
+
+fn set_text<'a>(place: &mut &'a str, value: &'a [u8]) -> bool {
+    str::from_utf8(value).is_ok_and(|text| {
+        *place = text;
+        true
+    })
+}
+
+/// The event with this schema, of which it said none.
+pub(super) fn with_schema(event: &[u8], at: usize, schema: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(event.len() + schema.len() + 4);
+    out.extend_from_slice(&event[..at]);
+    out.push(SCHEMA);
+    prost::encoding::encode_varint(schema.len() as u64, &mut out);
+    out.extend_from_slice(schema.as_bytes());
+    out.extend_from_slice(&event[at..]);
+    out
 }
 
 fn time(bytes: &[u8]) -> Option<Timestamp> {

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     server::{admin_server, workers_server},
     status,
-    topics::{answer, built, masked, name, page_size, page_token, shown, version, wanted},
+    topics::{answer, masked, name, page_size, page_token, shown, version, wanted},
 };
 use crate::{
     broker::{Broker, TopicError, TopicPage},
@@ -49,7 +49,6 @@ impl admin_server::Admin for AdminService {
         let asked = request.into_inner().topic.unwrap_or_default();
         let created = async {
             let topic = name(&asked.name)?;
-            built("Admin.CreateTopic", &asked)?;
             let wanted = wanted(&topic, asked)?;
             self.broker.create_topic(&topic, wanted).await
         };
@@ -96,7 +95,6 @@ impl admin_server::Admin for AdminService {
         let asked = topic.unwrap_or_default();
         let updated = async {
             let topic = name(&asked.name)?;
-            built("Admin.UpdateTopic", &asked)?;
             let version = version(&asked.etag, "topic.etag")?;
             let masked = update_mask.map(|mask| masked(&mask.paths)).transpose()?;
             let wanted = wanted(&topic, asked)?;

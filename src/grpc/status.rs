@@ -10,6 +10,7 @@ use crate::{
     backend::BackendError,
     broker::{PipelineError, PublishError, SchemaError, TopicError},
     catalog::Field,
+    event::Violation,
     proto::publish_stream_response::Failure,
     schema::{
         compatibility::Violation as Break,
@@ -48,6 +49,7 @@ reasons! {
     TopicNameInvalid = "TOPIC_NAME_INVALID", InvalidArgument;
     PatternInvalid = "PATTERN_INVALID", InvalidArgument;
     EventInvalid = "EVENT_INVALID", InvalidArgument;
+    SchemaViolation = "SCHEMA_VIOLATION", InvalidArgument;
     EventTooLarge = "EVENT_TOO_LARGE", InvalidArgument;
     BatchEmpty = "BATCH_EMPTY", InvalidArgument;
     BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
@@ -103,16 +105,12 @@ pub fn publish(error: PublishError) -> Status {
             .with("limit", limit)
             .violation("events", "are too large together")
             .status(Reason::BatchTooLarge),
-        PublishError::Invalid { violations } => violations
-            .into_iter()
-            .take(VIOLATIONS_MAX)
-            .fold(told, |told, (index, violation)| {
-                told.violation(
-                    format!("events[{index}].{}", violation.field),
-                    violation.description,
-                )
-            })
-            .status(Reason::EventInvalid),
+        PublishError::Invalid { violations } => {
+            told.of_events(violations).status(Reason::EventInvalid)
+        }
+        PublishError::Unfit { violations } => {
+            told.of_events(violations).status(Reason::SchemaViolation)
+        }
         PublishError::EventTooLarge { index, bytes, limit } => told
             .with("bytes", bytes)
             .with("limit", limit)
@@ -186,10 +184,6 @@ pub fn topic(error: TopicError, field: &'static str) -> Status {
             .take(VIOLATIONS_MAX)
             .fold(told, |told, (field, why)| told.violation(field, why))
             .status(Reason::RequestInvalid),
-        TopicError::FeatureOff { call, field } => told
-            .with("feature", format!("{call}.{field}"))
-            .violation(field, "is not built yet")
-            .status(Reason::FeatureOff),
         TopicError::NotFound { topic } => told
             .with("topic", &topic)
             .resource("topic", topic.as_str())
@@ -504,6 +498,13 @@ impl Told {
         });
         self.details.set_bad_request(violations);
         self
+    }
+
+    /// Each with the index of its event.
+    fn of_events(self, violations: Vec<(usize, Violation)>) -> Told {
+        violations.into_iter().take(VIOLATIONS_MAX).fold(self, |told, (index, violation)| {
+            told.violation(format!("events[{index}].{}", violation.field), violation.description)
+        })
     }
 
     fn retry(mut self, after: Duration) -> Told {

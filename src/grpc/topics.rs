@@ -4,7 +4,7 @@ use tonic::Response;
 
 use super::{admin::Answer, status};
 use crate::{
-    backend::{Bridge, Retention},
+    backend::{Bridge, Enforcement, Retention, SchemaPolicy},
     broker::{TopicError, TopicInfo},
     catalog::{Field, Unfit, Wanted},
     limits::{LIST_PAGE, LIST_PAGE_MAX},
@@ -20,19 +20,6 @@ pub(super) fn answer<T>(result: Result<T, TopicError>, field: &'static str) -> A
 
 pub(super) fn name(name: &str) -> Result<Topic, TopicError> {
     Ok(name.parse()?)
-}
-
-/// Fields of the API that this broker does not have yet must not be taken as if it did.
-pub(super) fn built(call: &'static str, topic: &proto::Topic) -> Result<(), TopicError> {
-    let off = proto::schema_policy::Enforcement::Off;
-    let unspecified = proto::schema_policy::Enforcement::Unspecified;
-    let is_off = |policy: &proto::SchemaPolicy| {
-        [off, unspecified].contains(&policy.enforcement()) && policy.types.is_empty()
-    };
-    match topic.schema.as_ref().is_none_or(is_off) {
-        true => Ok(()),
-        false => Err(TopicError::FeatureOff { call, field: "topic.schema" }),
-    }
 }
 
 pub(super) fn wanted(topic: &Topic, asked: proto::Topic) -> Result<Wanted, TopicError> {
@@ -126,7 +113,7 @@ pub(super) fn shown(info: TopicInfo) -> proto::Topic {
             max_age: max_age.and_then(|age| age.try_into().ok()),
         }),
         dedupe_window: info.dedupe_window.try_into().ok(),
-        schema: None,
+        schema: schema_policy(info.schema),
         bridge: Some(proto::Bridge {
             channel: channel.unwrap_or_default(),
             mode: proto::bridge::Mode::from(mode).into(),
@@ -138,4 +125,12 @@ pub(super) fn shown(info: TopicInfo) -> proto::Topic {
         auto_created: info.auto_created,
         state: Some(state),
     }
+}
+
+/// Left out where nobody looks, and no type is named.
+fn schema_policy(policy: SchemaPolicy) -> Option<proto::SchemaPolicy> {
+    let SchemaPolicy { enforcement, types } = policy;
+    let said = enforcement != Enforcement::Off || !types.is_empty();
+    let enforcement = proto::schema_policy::Enforcement::from(enforcement).into();
+    said.then(|| proto::SchemaPolicy { enforcement, types: types.into_iter().collect() })
 }

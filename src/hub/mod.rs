@@ -10,6 +10,7 @@
 mod doorbell;
 mod history;
 mod log;
+mod misfits;
 
 use std::{
     collections::HashMap,
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -32,6 +34,7 @@ use tracing::{debug, error, warn};
 pub use self::{
     doorbell::{Doorbell, Ringer, Rung},
     history::{Stretch, Turn},
+    misfits::Misfits,
 };
 use self::{
     doorbell::{Doorbells, Rings},
@@ -45,6 +48,7 @@ use crate::{
     lens::Lenses,
     limits::{BACKEND_DEADLINE, LINGER, NEWS_BYTES_TOGETHER, NEWS_TOGETHER_MAX},
     position::{Gap, GapReason, Position},
+    schema::Registry,
     topic::{Topic, TopicPattern},
 };
 
@@ -60,6 +64,8 @@ struct Shared {
     backend: Arc<dyn Backend>,
     history: History,
     catalog: Arc<Catalog>,
+    registry: Arc<Registry>,
+    misfits: Misfits,
     /// Where tasks run that serve more than the one who needed them first.
     runtime: Handle,
     topics: Mutex<Topics>,
@@ -149,12 +155,19 @@ struct Watcher {
 
 impl Hub {
     /// Starts the pump, on the runtime of the caller.
-    pub fn spawn(backend: Arc<dyn Backend>, feed: Feed, catalog: Arc<Catalog>) -> Hub {
+    pub fn spawn(
+        backend: Arc<dyn Backend>,
+        feed: Feed,
+        catalog: Arc<Catalog>,
+        registry: Arc<Registry>,
+    ) -> Hub {
         let (settle, settling) = mpsc::channel(64);
         let shared = Arc::new(Shared {
             backend,
             history: History::default(),
             catalog,
+            registry,
+            misfits: Misfits::default(),
             runtime: Handle::current(),
             topics: Mutex::default(),
             watchers: Mutex::default(),
@@ -209,6 +222,14 @@ impl Hub {
 
     pub fn ring_all(&self) {
         self.shared.doorbells.ring_all();
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.shared.registry
+    }
+
+    pub fn misfits(&self) -> &Misfits {
+        &self.shared.misfits
     }
 
     pub fn lenses(&self) -> &Lenses {
@@ -497,14 +518,8 @@ impl Shared {
                     self.history.forget(topic);
                     self.lost(&mut story, topic, gap);
                 }
-                News::Raw { event, time_us, .. } if story.chain.tail.is_some() => {
-                    story.items.push(topic, Item::Events(Events::raw(topic, &event, time_us)));
-                }
-                News::Raw { .. }
-                | News::Appeared { .. }
-                | News::Clock { .. }
-                | News::Down { .. }
-                | News::Up => (),
+                News::Raw { event, time_us, .. } => self.raw(&mut story, topic, event, time_us),
+                News::Appeared { .. } | News::Clock { .. } | News::Down { .. } | News::Up => (),
             }
         }
         let (items, chain) = story.end(topic);
@@ -552,6 +567,26 @@ impl Shared {
         story.items.push(topic, Item::Gap(gap));
     }
 
+    /// Of a raw client, that has passed no door. Where the topic asks something of its events, what
+    /// is none is missing.
+    fn raw(&self, story: &mut Story, topic: &Topic, event: Bytes, time_us: u64) {
+        let Some(tail) = story.chain.tail else { return };
+        let delivered = match self.catalog.settings(topic) {
+            Ok(settings) => self.misfits.raw(topic, &settings.schema, &self.registry, event),
+            Err(_) => Some(event),
+        };
+        let item = match delivered {
+            Some(event) => Item::Events(Events::raw(topic, &event, time_us)),
+            None => Item::Gap(Gap {
+                after: tail,
+                until: tail,
+                missed: Some(1),
+                reason: GapReason::Undecodable,
+            }),
+        };
+        story.items.push(topic, item);
+    }
+
     /// Our bug, in the backend. Whoever follows gets a gap: it may be false, but it is not silent.
     fn chain_broke(&self, topic: &Topic, tail: Position, begins: Position) {
         self.broken_chains.fetch_add(1, Ordering::Relaxed);
@@ -590,6 +625,10 @@ impl Story {
 impl Member {
     pub fn topic(&self) -> &Topic {
         &self.slot.topic
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
     }
 
     /// Goes to the end of the log: the place there, from which [`Member::take`] goes on.

@@ -1,30 +1,27 @@
 //! Whether bytes are an event of a type, and what they are as JSON.
 //!
-//! The bytes are walked along the descriptor, without building a message, so that a check costs little
-//! and an error names the field: `events[3].data.items[2].price`. Fields that the type does not know are
+//! The bytes are walked along the type, without building a message, so that a check costs little and an
+//! error names the field: `events[3].data.items[2].price`. Fields that the type does not know are
 //! allowed, and counted: a newer writer has them.
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write as _},
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    str,
     sync::Arc,
 };
 
-use prost::{Message as _, encoding::decode_varint};
-use prost_reflect::{Cardinality, DynamicMessage, Kind, MessageDescriptor};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::Any;
 use serde_json::value::RawValue;
 
 use super::{
     Compiled,
-    wire::{Fields, Value},
+    walk::{Plan, Walked},
 };
 use crate::limits::SCHEMA_PROBLEMS_MAX;
 
-/// What protobuf's decoders follow.
-const DEPTH_MAX: usize = 100;
 /// What stands before a type's name in an `Any`.
 const TYPE_URL: &str = "type.googleapis.com/";
 
@@ -80,16 +77,19 @@ pub struct Checked {
 #[derive(Clone)]
 pub struct Checker {
     message: MessageDescriptor,
+    plan: Arc<Plan>,
     validator: Option<Arc<dyn Validator>>,
 }
 
 impl Checker {
     pub fn new(compiled: &Compiled) -> Checker {
-        Checker { message: compiled.message().clone(), validator: None }
+        let message = compiled.message().clone();
+        let plan = Arc::new(Plan::of(&message));
+        Checker { message, plan, validator: None }
     }
 
     pub fn with_rules(compiled: &Compiled, validator: Arc<dyn Validator>) -> Checker {
-        Checker { message: compiled.message().clone(), validator: Some(validator) }
+        Checker { validator: Some(validator), ..Checker::new(compiled) }
     }
 
     pub fn type_name(&self) -> &str {
@@ -98,15 +98,18 @@ impl Checker {
 
     /// `path` is what the bytes are to the caller, such as `events[3].data`.
     pub fn check(&self, bytes: &[u8], path: &str) -> Result<Checked, CheckError> {
-        let mut walk = Walk { path: path.to_owned(), checked: Checked::default(), missing: vec![] };
-        walk.message(bytes, &self.message, 0).map_err(|problem| self.invalid(vec![problem]))?;
-        if !walk.missing.is_empty() {
-            return Err(self.invalid(walk.missing));
+        let Walked { unknown_fields, missing } = self.walk(bytes, path)?;
+        if !missing.is_empty() {
+            return Err(self.invalid(missing));
         }
         if let Some(validator) = &self.validator {
             self.rules(validator.as_ref(), bytes, path)?;
         }
-        Ok(walk.checked)
+        Ok(Checked { unknown_fields })
+    }
+
+    fn walk(&self, bytes: &[u8], path: &str) -> Result<Walked, CheckError> {
+        self.plan.walk(bytes, path).map_err(|problem| self.invalid(vec![problem]))
     }
 
     fn rules(&self, rules: &dyn Validator, bytes: &[u8], path: &str) -> Result<(), CheckError> {
@@ -156,10 +159,9 @@ impl Checker {
     /// The canonical proto JSON of these bytes, where it says all that they do.
     pub fn write_json(&self, bytes: &[u8], path: &str) -> Result<String, NotExact> {
         let type_name = || self.type_name().to_owned();
-        let mut walk = Walk { path: path.to_owned(), checked: Checked::default(), missing: vec![] };
-        walk.message(bytes, &self.message, 0).map_err(|problem| self.invalid(vec![problem]))?;
-        if walk.checked.unknown_fields > 0 {
-            let fields = walk.checked.unknown_fields;
+        let walked = self.walk(bytes, path)?;
+        if walked.unknown_fields > 0 {
+            let fields = walked.unknown_fields;
             return Err(NotExact::UnknownFields { type_name: type_name(), fields });
         }
         let message = self.decode(bytes, path)?;
@@ -229,159 +231,6 @@ fn told(problems: &[Problem]) -> String {
         0 => text,
         more => format!("{text}; and {more} more"),
     }
-}
-
-/// A field or an extension of a message.
-struct Known {
-    kind: Kind,
-    /// Maps are, too.
-    is_repeated: bool,
-    is_required: bool,
-    is_group: bool,
-}
-
-impl Known {
-    fn of(descriptor: &MessageDescriptor, number: u32) -> Option<Known> {
-        let of = |kind, cardinality, is_group| Known {
-            kind,
-            is_repeated: cardinality == Cardinality::Repeated,
-            is_required: cardinality == Cardinality::Required,
-            is_group,
-        };
-        match descriptor.get_field(number) {
-            Some(field) => Some(of(field.kind(), field.cardinality(), field.is_group())),
-            None => {
-                let extension = descriptor.get_extension(number)?;
-                Some(of(extension.kind(), extension.cardinality(), extension.is_group()))
-            }
-        }
-    }
-
-    fn put_name(&self, path: &mut String, descriptor: &MessageDescriptor, number: u32) {
-        path.push('.');
-        match (descriptor.get_field(number), descriptor.get_extension(number)) {
-            (Some(field), _) => path.push_str(field.name()),
-            (None, Some(extension)) => path.push_str(extension.json_name()),
-            (None, None) => (),
-        }
-    }
-}
-
-struct Walk {
-    /// Where it is.
-    path: String,
-    checked: Checked,
-    /// Required fields that are not there.
-    missing: Vec<Problem>,
-}
-
-impl Walk {
-    /// Calls itself as deep as [`DEPTH_MAX`].
-    fn message(
-        &mut self,
-        bytes: &[u8],
-        descriptor: &MessageDescriptor,
-        depth: usize,
-    ) -> Result<(), Problem> {
-        if depth >= DEPTH_MAX {
-            return Err(self.problem("nested more than 100 deep"));
-        }
-        let mut places: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut seen: Vec<u32> = Vec::new();
-        for field in Fields::of(bytes) {
-            let field = field.map_err(|_| self.problem("is cut off, or no protobuf message"))?;
-            let Some(known) = Known::of(descriptor, field.number) else {
-                self.checked.unknown_fields += 1;
-                continue;
-            };
-            let before = self.path.len();
-            known.put_name(&mut self.path, descriptor, field.number);
-            if known.is_repeated {
-                let place = places.entry(field.number).or_default();
-                // A packed list has one place for all of its numbers.
-                write!(self.path, "[{place}]").expect("a string takes it");
-                *place += 1;
-            }
-            self.value(&known, field.value, depth)?;
-            self.path.truncate(before);
-            if known.is_required {
-                seen.push(field.number);
-            }
-        }
-        for required in descriptor.fields().filter(|field| field.is_required()) {
-            if !seen.contains(&required.number()) && self.missing.len() < SCHEMA_PROBLEMS_MAX {
-                let path = format!("{}.{}", self.path, required.name());
-                let message = "is required and not there".to_owned();
-                self.missing.push(Problem { path, message });
-            }
-        }
-        Ok(())
-    }
-
-    fn value(&mut self, field: &Known, value: Value<'_>, depth: usize) -> Result<(), Problem> {
-        match (&field.kind, value) {
-            (Kind::Message(inner), Value::Bytes(bytes)) if !field.is_group => {
-                self.message(bytes, inner, depth + 1)
-            }
-            (Kind::Message(inner), Value::Group(bytes)) if field.is_group => {
-                self.message(bytes, inner, depth + 1)
-            }
-            (Kind::String, Value::Bytes(bytes)) => match str::from_utf8(bytes) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(self.problem("is not UTF-8, which text has to be")),
-            },
-            (Kind::Bytes, Value::Bytes(_)) => Ok(()),
-            (Kind::Message(_) | Kind::String | Kind::Bytes, _) => Err(self.other(field)),
-            (kind, Value::Bytes(packed)) if field.is_repeated => match is_packed(packed, kind) {
-                true => Ok(()),
-                false => Err(self.problem("is no packed list of its numbers")),
-            },
-            (kind, value) => match (size(kind), value) {
-                (None, Value::Varint(_)) => Ok(()),
-                (Some(size), Value::Fixed(bytes)) if bytes == size => Ok(()),
-                _ => Err(self.other(field)),
-            },
-        }
-    }
-
-    fn other(&self, field: &Known) -> Problem {
-        self.problem(&format!("is not written as {:?}", field.kind))
-    }
-
-    fn problem(&self, message: &str) -> Problem {
-        Problem { path: self.path.clone(), message: message.to_owned() }
-    }
-}
-
-/// Bytes of a number that always takes as many.
-fn size(kind: &Kind) -> Option<usize> {
-    match kind {
-        Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => Some(4),
-        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => Some(8),
-        Kind::Int32
-        | Kind::Int64
-        | Kind::Uint32
-        | Kind::Uint64
-        | Kind::Sint32
-        | Kind::Sint64
-        | Kind::Bool
-        | Kind::Enum(_)
-        | Kind::String
-        | Kind::Bytes
-        | Kind::Message(_) => None,
-    }
-}
-
-fn is_packed(mut packed: &[u8], kind: &Kind) -> bool {
-    if let Some(size) = size(kind) {
-        return packed.len().is_multiple_of(size);
-    }
-    while !packed.is_empty() {
-        if decode_varint(&mut packed).is_err() {
-            return false;
-        }
-    }
-    true
 }
 
 #[cfg(test)]

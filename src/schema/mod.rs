@@ -10,12 +10,14 @@ mod canonical;
 pub mod check;
 pub mod compatibility;
 pub mod compile;
+pub mod enforce;
 mod names;
 mod record;
 pub mod reflection;
 pub mod registry;
 mod scan;
 pub mod sources;
+mod walk;
 mod wire;
 
 use std::any::Any;

@@ -15,8 +15,9 @@ use parking_lot::RwLock;
 use prost_types::Timestamp;
 
 use super::{
-    Compatibility, CompileError, Compiled, Record,
+    Checker, Compatibility, CompileError, Compiled, Record,
     compatibility::{Json, Verdict, check},
+    enforce,
     reflection::Outline,
 };
 use crate::{
@@ -49,6 +50,8 @@ pub struct Version {
     compiled: OnceLock<Result<Compiled, CompileError>>,
     /// Made when it is first asked for, without linking.
     outline: OnceLock<Outline>,
+    checker: OnceLock<Checker>,
+    uri: OnceLock<Box<str>>,
 }
 
 /// What somebody wants to register.
@@ -373,12 +376,17 @@ impl Schemas {
 
 impl Version {
     fn new(record: Record) -> Version {
-        Version { record, compiled: OnceLock::new(), outline: OnceLock::new() }
+        Version {
+            record,
+            compiled: OnceLock::new(),
+            outline: OnceLock::new(),
+            checker: OnceLock::new(),
+            uri: OnceLock::new(),
+        }
     }
 
     fn linked(record: Record, compiled: Compiled) -> Version {
-        let compiled = OnceLock::from(Ok(compiled));
-        Version { record, compiled, outline: OnceLock::new() }
+        Version { compiled: OnceLock::from(Ok(compiled)), ..Version::new(record) }
     }
 
     pub fn type_name(&self) -> &str {
@@ -405,6 +413,17 @@ impl Version {
 
     pub(super) fn outline(&self) -> &Outline {
         self.outline.get_or_init(|| Outline::of(&self.record.descriptors))
+    }
+
+    /// The same, to check events with; made when it is first asked for.
+    pub fn checker(&self) -> Result<&Checker, &CompileError> {
+        let compiled = self.compiled()?;
+        Ok(self.checker.get_or_init(|| Checker::new(compiled)))
+    }
+
+    /// As events name it: `tidings:schema/shop.v1.OrderPlaced/1`.
+    pub fn uri(&self) -> &str {
+        self.uri.get_or_init(|| enforce::uri(self.type_name(), self.number()).into())
     }
 
     /// Whether somebody asked for it.

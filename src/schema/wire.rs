@@ -39,6 +39,11 @@ impl<'a> Fields<'a> {
     pub(super) fn of(message: &'a [u8]) -> Fields<'a> {
         Fields { rest: message }
     }
+
+    /// Bytes that are not read yet.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {

@@ -195,7 +195,7 @@ impl Followed {
                 return Some(*gap);
             }
         };
-        let last_is_told = events.show(lens, &mut self.frames);
+        let last_is_told = events.show(lens, self.member.registry(), &mut self.frames);
         self.reaching = events.reached().map(|place| (place, !last_is_told));
         self.reached_if_sent();
         None

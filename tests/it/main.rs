@@ -24,6 +24,7 @@ mod delivery;
 mod delivery_on_redis;
 mod durability;
 mod durable_reading;
+mod enforcement;
 mod errors;
 mod faults;
 mod faulty_path;

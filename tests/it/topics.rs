@@ -97,6 +97,15 @@ fn keeping_events(name: &str, max_events: u64) -> proto::Topic {
     proto::Topic { retention: Some(retention), ..named(name) }
 }
 
+fn asking(name: &str, enforcement: i32, types: &[&str]) -> proto::Topic {
+    let types = types.iter().map(ToString::to_string).collect();
+    proto::Topic { schema: Some(proto::SchemaPolicy { enforcement, types }), ..named(name) }
+}
+
+fn many_types() -> proto::SchemaPolicy {
+    proto::SchemaPolicy { enforcement: 3, types: (0..65).map(|n| format!("a.T{n}")).collect() }
+}
+
 fn limits(topic: &proto::Topic) -> (Option<u64>, Option<u64>, Option<i64>) {
     let retention = topic.retention.as_ref().expect("always told");
     (retention.max_events, retention.max_bytes, retention.max_age.map(|age| age.seconds))
@@ -295,25 +304,14 @@ async fn what_cannot_be_is_refused_with_its_field() {
             ),
             (proto::Topic { default_type: "a\0".into(), ..named("a") }, "topic.default_type"),
             (proto::Topic { labels: labels(33), ..named("a") }, "topic.labels"),
+            (asking("a", 7, &[]), "topic.schema.enforcement"),
+            (asking("a", 3, &["shop.v1.", "b"]), "topic.schema.types"),
+            (proto::Topic { schema: Some(many_types()), ..named("a") }, "topic.schema.types"),
         ] {
             let status = place.create(wrong.clone()).await.expect_err("refused");
             assert_eq!(reason(&status), "REQUEST_INVALID", "{wrong:?}");
             assert_eq!(fields::<()>(Err(status)), [field], "{wrong:?}");
         }
-        let reject = proto::schema_policy::Enforcement::Reject.into();
-        let schema = Some(proto::SchemaPolicy { enforcement: reject, types: Vec::new() });
-        let off = |topic: proto::Topic| {
-            let created = place.admin.clone();
-            async move {
-                let mut created = created;
-                let request = CreateTopicRequest { topic: Some(topic) };
-                let status = created.create_topic(request).await.expect_err("refused");
-                assert_eq!(status.code(), Code::Unimplemented);
-                status.get_details_error_info().expect("a reason").metadata["feature"].clone()
-            }
-        };
-        let feature = off(proto::Topic { schema, ..named("a") }).await;
-        assert_eq!(feature, "Admin.CreateTopic.topic.schema");
         assert_eq!(place.list("").await, [""; 0], "something was created");
 
         let missing = (Code::NotFound, "TOPIC_NOT_FOUND".to_owned());
@@ -606,4 +604,24 @@ async fn raw_clients_meet_a_topic_otherwise_while_it_is_followed() {
     // And what the broker publishes there itself does not come twice.
     publish_each(&place.broker, "orders", 2..=3).await;
     lines.expect("orders 2, orders 3").await;
+}
+
+#[tokio::test]
+async fn what_a_topic_asks_of_its_events_is_said_part_by_part() {
+    everywhere(async |mut place| {
+        let created = place.create(asking("a", 3, &["b.B", "a.A", "b.B"])).await.expect("created");
+        let asks = |enforcement, types: &[&str]| asking("", enforcement, types).schema;
+        assert_eq!(created.schema, asks(3, &["a.A", "b.B"]));
+        let update = async |place: &mut Place, topic, paths: &[&str]| {
+            place.update(topic, paths).await.expect("changed").schema
+        };
+        let warn = update(&mut place, asking("a", 2, &[]), &["schema.enforcement"]).await;
+        assert_eq!(warn, asks(2, &["a.A", "b.B"]));
+        let types = update(&mut place, asking("a", 3, &["c.C"]), &["schema.types"]).await;
+        assert_eq!(types, asks(2, &["c.C"]));
+        let other = update(&mut place, keeping_events("a", 9), &[]).await;
+        assert_eq!(other, asks(2, &["c.C"]), "it was not named");
+        assert_eq!(update(&mut place, named("a"), &["schema"]).await, None);
+    })
+    .await;
 }

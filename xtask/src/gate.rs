@@ -19,12 +19,22 @@ struct Work {
     counts: (u64, u64),
 }
 
-const ALL: [Work; 3] = [
+const ALL: [Work; 5] = [
     Work { name: "delivery", what: "one delivery to one of ten streams", counts: (20_000, 40_000) },
     Work { name: "publish", what: "one unary publish", counts: (2_000, 12_000) },
     Work {
         name: "streamed-publish",
         what: "one publish of forty that PublishStream has under way",
+        counts: (20_000, 40_000),
+    },
+    Work {
+        name: "checked-publish",
+        what: "one unary publish on a topic that checks its events' schema",
+        counts: (2_000, 12_000),
+    },
+    Work {
+        name: "checked-streamed-publish",
+        what: "one of forty publishes under way on a topic that checks its events' schema",
         counts: (20_000, 40_000),
     },
 ];

@@ -27,9 +27,9 @@ use regex::Regex;
 
 use super::SET;
 use crate::{
+    event::is_json,
     proto::{self, event::Payload},
     schema::Registry,
-    view::is_json,
 };
 
 /// Of `event`, by the names that they have in the API.
