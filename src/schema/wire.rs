@@ -69,7 +69,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 fn read<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
-    let (number, wire_type) = decode_key(rest).ok()?;
+    let (number, wire_type) = key(rest)?;
     let value = match wire_type {
         WireType::StartGroup => Value::Group(group(rest, number)?),
         WireType::EndGroup => return None,
@@ -81,17 +81,38 @@ fn read<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
     Some((number, value))
 }
 
+/// Nearly all of them are one byte.
+fn key(rest: &mut &[u8]) -> Option<(u32, WireType)> {
+    match rest.split_first() {
+        Some((byte @ 0x08..0x80, behind)) => {
+            *rest = behind;
+            Some((u32::from(byte >> 3), WireType::try_from(u64::from(byte & 7)).ok()?))
+        }
+        _ => decode_key(rest).ok(),
+    }
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    match rest.split_first() {
+        Some((byte @ 0..0x80, behind)) => {
+            *rest = behind;
+            Some(u64::from(*byte))
+        }
+        _ => decode_varint(rest).ok(),
+    }
+}
+
 fn scalar<'a>(rest: &mut &'a [u8], wire_type: WireType) -> Option<Value<'a>> {
     let skip = |rest: &mut &'a [u8], bytes: usize| {
         (bytes <= rest.len()).then(|| rest.advance(bytes))?;
         Some(Value::Fixed(bytes))
     };
     match wire_type {
-        WireType::Varint => decode_varint(rest).ok().map(Value::Varint),
+        WireType::Varint => varint(rest).map(Value::Varint),
         WireType::ThirtyTwoBit => skip(rest, 4),
         WireType::SixtyFourBit => skip(rest, 8),
         WireType::LengthDelimited => {
-            let length = usize::try_from(decode_varint(rest).ok()?).ok()?;
+            let length = usize::try_from(varint(rest)?).ok()?;
             let (value, after) = rest.split_at_checked(length)?;
             *rest = after;
             Some(Value::Bytes(value))
