@@ -21,7 +21,7 @@ pub struct Typed<'a> {
     /// It has the extension [`INVALID_MARK`].
     pub is_marked: bool,
     /// Where in its bytes a schema would stand.
-    pub(super) schema_at: usize,
+    pub(crate) schema_at: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
