@@ -302,7 +302,7 @@ fn admit_all(
         return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
     }
     let event_type = settings.default_type.as_deref();
-    let gate = Gate::of(shared, settings);
+    let gate = Gate::of(shared, settings)?;
     // Asked for once, where an event needs it at all.
     let mut now = None;
     let before = out.len();

@@ -19,7 +19,7 @@ pub use self::wanted::{Change, Field, Unfit, Wanted, channel_text};
 use crate::{
     backend::{
         BackendError, BridgeMode, Enforcement, Keeping, Mode, Retention, TopicSettings,
-        topics::Configured,
+        topics::{Configured, Said},
     },
     limits::DEDUPE_WINDOW,
     proto,
@@ -356,7 +356,7 @@ impl Catalog {
     /// Which topic names this channel, in the file or in what was said.
     pub fn owner_of(&self, channel: &str, configured: &Configured) -> Option<Topic> {
         self.rule_with_channel(channel).or_else(|| {
-            let names = |(topic, said): (&Topic, &crate::backend::topics::Said)| {
+            let names = |(topic, said): (&Topic, &Said)| {
                 let wanted = Wanted::decode(topic, &said.value)?;
                 (wanted.rule.channel.as_deref() == Some(channel)).then(|| topic.clone())
             };
@@ -366,14 +366,18 @@ impl Catalog {
 
     /// Topics that name this type of events, and rules of the file that do.
     pub fn naming(&self, type_name: &str, configured: &Configured) -> Vec<String> {
-        let names = |(topic, said): (&Topic, &crate::backend::topics::Said)| {
+        let names = |(topic, said): (&Topic, &Said)| {
             let said = proto::Topic::decode(&said.value[..]).ok()?;
             let types = said.schema.unwrap_or_default().types;
             let named = said.default_type == type_name || types.iter().any(|t| t == type_name);
             named.then(|| topic.to_string())
         };
         let rules = self.rules.values();
-        let rules = rules.filter(|rule| rule.default_type.as_deref() == Some(type_name));
+        let rules = rules.filter(|rule| {
+            let types = rule.types.iter().flatten();
+            rule.default_type.as_deref() == Some(type_name)
+                || types.into_iter().any(|named| named == type_name)
+        });
         let mut named: Vec<_> = configured.topics.iter().filter_map(names).collect();
         named.extend(rules.map(|rule| rule.pattern.as_str().to_owned()));
         named.sort();

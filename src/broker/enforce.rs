@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use super::Shared;
 use crate::{
-    backend::{Enforcement, TopicSettings},
+    backend::{BackendError, Enforcement, TopicSettings},
     event::{
         Defaults, Event, Incoming, Refused, UNTYPED, Violation, admit_with_id, is_protobuf,
         json_text,
@@ -55,10 +55,18 @@ struct Prepared {
 }
 
 impl<'a> Gate<'a> {
-    pub(super) fn of(shared: &'a Shared, settings: &'a TopicSettings) -> Gate<'a> {
+    pub(super) fn of(
+        shared: &'a Shared,
+        settings: &'a TopicSettings,
+    ) -> Result<Gate<'a>, BackendError> {
         let registry = &*shared.registry;
-        let schemas = enforce::is_asked(&settings.schema).then(|| registry.snapshot());
-        Gate { settings, registry, schemas, marked: RefCell::default() }
+        let is_asked = enforce::is_asked(&settings.schema);
+        if is_asked && !shared.schemas.is_known() {
+            let cause = "which types are registered has not been read yet: try again".to_owned();
+            return Err(BackendError::Unavailable { cause });
+        }
+        let schemas = is_asked.then(|| registry.snapshot());
+        Ok(Gate { settings, registry, schemas, marked: RefCell::default() })
     }
 
     pub(super) fn admit<'d>(
@@ -72,7 +80,7 @@ impl<'a> Gate<'a> {
                 let schemas = self.schemas.clone().unwrap_or_else(snapshot);
                 Incoming::Message(self.transcoded(message, &schemas).map_err(NotIn::Unfit)?)
             }
-            event => event,
+            event @ (Incoming::Message(_) | Incoming::Complete(_)) => event,
         };
         match &self.schemas {
             None => admit_with_id(event, defaults).map_err(NotIn::Refused),

@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -109,6 +112,8 @@ struct Taker {
     registry: Arc<Registry>,
     told: watch::Receiver<Option<Arc<Registered>>>,
     taken: Mutex<Taken>,
+    /// Whether anything was: before that nobody knows which types there are.
+    has_taken: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -265,13 +270,25 @@ impl Following {
         registry: Arc<Registry>,
         told: watch::Receiver<Option<Arc<Registered>>>,
     ) -> Following {
-        let taker = Arc::new(Taker { registry, told: told.clone(), taken: Mutex::default() });
+        let taker = Taker {
+            registry,
+            told: told.clone(),
+            taken: Mutex::default(),
+            has_taken: AtomicBool::new(false),
+        };
+        taker.take();
+        let taker = Arc::new(taker);
         Following {
             taker: taker.clone(),
             work: Semaphore::new(SCHEMA_WORK_TOGETHER),
             waiting: Semaphore::new(SCHEMA_WORK_TOGETHER + SCHEMA_WORK_WAITING),
             _task: AbortOnDropHandle::new(tokio::spawn(follow(taker, told))),
         }
+    }
+
+    /// Whether this broker knows which types there are, or did before the backend went away.
+    pub(super) fn is_known(&self) -> bool {
+        self.taker.has_taken.load(Ordering::Acquire)
     }
 
     /// What an operator should know: that there are records that this broker cannot read.
@@ -331,6 +348,7 @@ impl Taker {
             self.change(&mut taken, &registered);
             taken.registered = registered.clone();
         }
+        self.has_taken.store(true, Ordering::Release);
         Some(Present { registered, schemas: self.registry.snapshot() })
     }
 
