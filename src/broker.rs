@@ -281,7 +281,7 @@ impl Broker {
     }
 }
 
-/// Every event passes the door, or none: all violations are told at once. Those that passed go to the
+/// Every event passes the door, or none: violations are told at once, up to a bound. Those that passed go to the
 /// end of `out`; where they go from there is not known yet.
 fn admit_all(
     shared: &Shared,

@@ -43,11 +43,13 @@ enum Stage {
 
 struct History {
     replay: Replay,
-    /// Of the stretch that is being delivered, and its turn.
+    /// Of the stretch that is being delivered.
     items: VecDeque<Arc<Item>>,
+    /// There while something is to be delivered: one for all of it, so that nobody waits for what is
+    /// only read ahead.
     turn: Option<Turn>,
     /// Those after it, and whether one is being read: no more than two are held.
-    coming: VecDeque<(Told, Turn)>,
+    coming: VecDeque<Told>,
     is_reading: bool,
 }
 
@@ -106,7 +108,7 @@ impl Followed {
         let Stage::History(history) = &mut self.stage else {
             unreachable!("only history is read");
         };
-        let History { replay, coming, is_reading, .. } = &mut **history;
+        let History { replay, turn: held, coming, is_reading, .. } = &mut **history;
         let told = match stretch {
             Stretch::Page(page) => {
                 let mut told = Vec::new();
@@ -123,7 +125,8 @@ impl Followed {
                 Told::Events(items)
             }
         };
-        coming.push_back((told, turn));
+        coming.push_back(told);
+        held.get_or_insert(turn);
         *is_reading = false;
     }
 
@@ -140,12 +143,13 @@ impl Followed {
                         }
                         continue;
                     }
-                    history.turn = None;
+                    if history.coming.is_empty() {
+                        history.turn = None;
+                    }
                     if let Some(reading) = history.read_on() {
                         return Next::Read(reading);
-                    } else if let Some((told, turn)) = history.coming.pop_front() {
+                    } else if let Some(told) = history.coming.pop_front() {
                         history.items = told.items(self.member.topic());
-                        history.turn = Some(turn);
                     } else if history.is_reading {
                         return Next::Nothing;
                     } else {
