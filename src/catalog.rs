@@ -443,10 +443,26 @@ impl Default for Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::topics::Said;
 
     fn rule(pattern: &str) -> Rule {
         Rule::new(pattern.parse().expect("a pattern"))
+    }
+
+    #[test]
+    fn who_names_a_type_is_found_in_the_file_and_in_what_was_said() {
+        let types = |name: &str| Some(BTreeSet::from([name.to_owned()]));
+        let rules = vec![
+            Rule { types: types("shop.v1.Order"), ..rule("orders.>") },
+            Rule { default_type: Some("shop.v1.Order".into()), ..rule("returns") },
+            Rule { types: types("shop.v1.Other"), ..rule("others") },
+        ];
+        let catalog = Catalog::new(rules, "", TopicSettings::default()).expect("rules");
+        let policy = proto::SchemaPolicy { types: vec!["shop.v1.Order".into()], enforcement: 0 };
+        let said = proto::Topic { schema: Some(policy), ..Default::default() };
+        let said = Said { version: 1, value: said.encode_to_vec().into() };
+        let topics = [("said".parse().expect("a topic"), said)].into();
+        let naming = catalog.naming("shop.v1.Order", &Configured { version: 1, topics });
+        assert_eq!(naming, ["orders.>", "returns", "said"]);
     }
 
     #[test]

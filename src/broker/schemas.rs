@@ -471,3 +471,20 @@ fn list(violations: &[(String, String)]) -> String {
     let shown: Vec<_> = violations.iter().map(|(field, why)| format!("{field}: {why}")).collect();
     shown.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn which_types_there_are_is_known_when_the_backend_has_told_them() {
+        let told = watch::Sender::new(None);
+        let following = Following::new(Arc::default(), told.subscribe());
+        assert!(!following.is_known());
+        told.send_replace(Some(Arc::default()));
+        following.take().await.expect("told");
+        assert!(following.is_known());
+        // As on memory, where nothing has to be read first.
+        assert!(Following::new(Arc::default(), told.subscribe()).is_known());
+    }
+}
