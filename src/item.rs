@@ -18,7 +18,10 @@ use crate::{
     event::is_protobuf,
     frame::{Frame, FrameWriter, put_event},
     lens::{Filter, Lens},
-    limits::{FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX},
+    limits::{
+        CEL_STEPS_PER_BYTE, CEL_STEPS_SMALL, FRAME_BYTES_GOOD, FRAME_BYTES_MAX, LENSES_KEPT_MAX,
+        RENDERED_AT_ONCE_BYTES_MAX, SHOWN_AT_ONCE_STEPS_MAX,
+    },
     position::{Gap, Position},
     proto::{self, event::Payload},
     schema::{Registry, Schemas, check::to_any, enforce},
@@ -286,6 +289,26 @@ impl Events {
             };
             self.decoded().map(summary).collect()
         })
+    }
+
+    /// Whether what the lens shows is still to be made, and may take so long that it should keep no
+    /// thread that serves others.
+    pub fn takes_long(&self, lens: &Arc<Lens>) -> bool {
+        let (events, bytes) = (self.stored.ends.len(), self.stored.frame.message_len());
+        let steps = events * CEL_STEPS_SMALL as usize + bytes * CEL_STEPS_PER_BYTE as usize;
+        let evaluates = lens.filter.expression().is_some() && steps > SHOWN_AT_ONCE_STEPS_MAX;
+        let renders = lens.view == View::Json && bytes > RENDERED_AT_ONCE_BYTES_MAX;
+        (evaluates || renders) && !self.is_shown(lens)
+    }
+
+    fn is_shown(&self, lens: &Arc<Lens>) -> bool {
+        let Some(derived) = self.derived.get() else { return false };
+        if lens.filter.is_empty() {
+            return lens.view != View::Json || derived.json.get().is_some();
+        }
+        let kept = derived.shown.lock();
+        let mut known = kept.iter().filter(|(known, _)| Arc::ptr_eq(known, lens));
+        known.any(|(_, cell)| cell.get().is_some())
     }
 
     /// Appends the frames that the lens shows, and says whether the last event is in them. None is

@@ -177,6 +177,11 @@ pub const CEL_STEPS_MAX: u32 = 20_000;
 pub const CEL_STEPS_SMALL: u32 = 512;
 /// … and for each of its bytes: a loop over the shortest elements there are takes as much.
 pub const CEL_STEPS_PER_BYTE: u32 = 8;
+/// What may be made for a subscriber on the thread that serves it: of what its filter may do, in steps,
+/// and of what becomes JSON, in bytes. More is made beside it, by so many threads at a time.
+pub const SHOWN_AT_ONCE_STEPS_MAX: usize = 8192;
+pub const RENDERED_AT_ONCE_BYTES_MAX: usize = 64 << 10;
+pub const SHOWING_MAX: usize = 2;
 /// Most positions told by one heartbeat; more are split over several.
 pub const HEARTBEAT_POSITIONS_MAX: usize = 1000;
 

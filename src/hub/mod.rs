@@ -13,7 +13,7 @@ mod log;
 mod misfits;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +25,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinError,
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -44,9 +45,10 @@ use self::{
 use crate::{
     backend::{Attachment, Backend, BackendError, Batch, Feed, News, TopicSettings},
     catalog::Catalog,
+    frame::Frame,
     item::{Events, Item, Items},
-    lens::Lenses,
-    limits::{BACKEND_DEADLINE, LINGER, NEWS_BYTES_TOGETHER, NEWS_TOGETHER_MAX},
+    lens::{Lens, Lenses},
+    limits::{BACKEND_DEADLINE, LINGER, NEWS_BYTES_TOGETHER, NEWS_TOGETHER_MAX, SHOWING_MAX},
     position::{Gap, GapReason, Position},
     schema::Registry,
     topic::{Topic, TopicPattern},
@@ -72,6 +74,8 @@ struct Shared {
     watchers: Mutex<Vec<Watcher>>,
     doorbells: Doorbells,
     lenses: Lenses,
+    /// For what takes long to show.
+    showing: Arc<Semaphore>,
     state: watch::Sender<BackendState>,
     clock_us: AtomicU64,
     broken_chains: AtomicU64,
@@ -173,6 +177,7 @@ impl Hub {
             watchers: Mutex::default(),
             doorbells: Doorbells::default(),
             lenses: Lenses::default(),
+            showing: Arc::new(Semaphore::new(SHOWING_MAX)),
             state: watch::Sender::default(),
             clock_us: AtomicU64::new(0),
             broken_chains: AtomicU64::new(0),
@@ -202,15 +207,26 @@ impl Hub {
         let reading = AbortOnDropHandle::new(tokio::spawn(async move {
             shared.history.read(&*shared.backend, &topic, after, until).await
         }));
-        async {
-            match reading.await {
-                Ok(read) => read,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // The runtime is ending, and whoever waits ends with it.
-                    Err(_) => std::future::pending().await,
-                },
-            }
+        async { returned(reading.await).await }
+    }
+
+    /// What [`Events::show`] shows of an item's events, made on a thread that serves nobody.
+    pub fn show(
+        &self,
+        item: Arc<Item>,
+        lens: Arc<Lens>,
+    ) -> impl Future<Output = (VecDeque<Frame>, bool)> + use<> {
+        let shared = self.shared.clone();
+        async move {
+            let turn = shared.showing.clone().acquire_owned().await.expect("it is never closed");
+            let runtime = shared.runtime.clone();
+            let show = move || {
+                let (_turn, mut frames) = (turn, VecDeque::new());
+                let Item::Events(events) = &*item else { unreachable!("a gap is told at once") };
+                let last_is_told = events.show(&lens, &shared.registry, &mut frames);
+                (frames, last_is_told)
+            };
+            returned(runtime.spawn_blocking(show).await).await
         }
     }
 
@@ -659,6 +675,15 @@ impl Member {
                 Took::Waiting
             }
         }
+    }
+}
+
+async fn returned<T>(joined: Result<T, JoinError>) -> T {
+    match joined.map_err(JoinError::try_into_panic) {
+        Ok(returned) => returned,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is ending, and whoever waits ends with it.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     backend::replay::{self, Bound, Progress, Replay},
     frame::Frame,
     hub::{Member, Stretch, Took, Turn},
-    item::Item,
+    item::{Events, Item},
     lens::Lens,
     limits::FRAME_BYTES_GOOD,
     position::{Gap, GapReason, Position},
@@ -26,6 +26,8 @@ pub(super) struct Followed {
     pub(super) frames: VecDeque<Frame>,
     /// … and the place behind it, with whether that will be untold.
     reaching: Option<(Position, bool)>,
+    /// Whether what is to be shown next is being made.
+    is_showing: bool,
     /// Whether the topic counts among those that are behind.
     pub(super) is_behind: bool,
     pub(super) has_turn: bool,
@@ -66,6 +68,8 @@ pub(super) enum Next {
     CaughtUp,
     /// Nothing now: a stretch of history is to be asked for first, so that neither waits for the other.
     Read(Reading),
+    /// Nothing now: what is shown of this may take long to make.
+    Show(Arc<Item>),
     Nothing,
 }
 
@@ -78,6 +82,7 @@ impl Followed {
             stage: Stage::Live,
             frames: VecDeque::new(),
             reaching: None,
+            is_showing: false,
             is_behind: false,
             has_turn: false,
             waits: false,
@@ -135,11 +140,14 @@ impl Followed {
             if !self.frames.is_empty() {
                 return Next::Frame;
             }
+            if self.is_showing {
+                return Next::Nothing;
+            }
             match &mut self.stage {
                 Stage::History(history) => {
                     if let Some(item) = history.items.pop_front() {
-                        if let Some(gap) = self.unpack(&item, lens) {
-                            return Next::Gap(gap);
+                        if let Some(next) = self.unpack(item, lens) {
+                            return next;
                         }
                         continue;
                     }
@@ -163,14 +171,14 @@ impl Followed {
                 Stage::Live if self.waits => return Next::Nothing,
                 Stage::Live => match self.member.take(FRAME_BYTES_GOOD) {
                     Took::Item(item) => {
-                        if let Some(gap) = self.unpack(&item, lens) {
-                            return Next::Gap(gap);
+                        if let Some(next) = self.unpack(item, lens) {
+                            return next;
                         }
                     }
                     Took::Last(item) => {
                         self.waits = true;
-                        if let Some(gap) = self.unpack(&item, lens) {
-                            return Next::Gap(gap);
+                        if let Some(next) = self.unpack(item, lens) {
+                            return next;
                         }
                     }
                     Took::Waiting => {
@@ -190,19 +198,34 @@ impl Followed {
         }
     }
 
-    /// Makes the item's wanted events the frames to deliver, or returns the gap that it is.
-    fn unpack(&mut self, item: &Item, lens: &Arc<Lens>) -> Option<Gap> {
-        let events = match item {
+    /// Makes the item's wanted events the frames to deliver, or returns what comes before that.
+    fn unpack(&mut self, item: Arc<Item>, lens: &Arc<Lens>) -> Option<Next> {
+        let events = match &*item {
             Item::Events(events) => events,
             Item::Gap(gap) => {
                 (self.at, self.untold) = (gap.until, false);
-                return Some(*gap);
+                return Some(Next::Gap(*gap));
             }
         };
+        if events.takes_long(lens) {
+            self.is_showing = true;
+            return Some(Next::Show(item));
+        }
         let last_is_told = events.show(lens, self.member.registry(), &mut self.frames);
+        self.reaches(events, last_is_told);
+        None
+    }
+
+    /// What was asked for by [`Next::Show`].
+    pub(super) fn shown(&mut self, item: &Item, frames: VecDeque<Frame>, last_is_told: bool) {
+        let Item::Events(events) = item else { unreachable!("a gap is told at once") };
+        (self.is_showing, self.frames) = (false, frames);
+        self.reaches(events, last_is_told);
+    }
+
+    fn reaches(&mut self, events: &Events, last_is_told: bool) {
         self.reaching = events.reached().map(|place| (place, !last_is_told));
         self.reached_if_sent();
-        None
     }
 
     pub(super) fn take_frame(&mut self) -> Frame {
@@ -221,7 +244,9 @@ impl Followed {
 
     /// How many events the topic is ahead of what was delivered.
     pub(super) fn lag(&self) -> u64 {
-        let idle = !self.has_turn && matches!(self.stage, Stage::Live | Stage::Stopped);
+        let idle = !self.has_turn
+            && !self.is_showing
+            && matches!(self.stage, Stage::Live | Stage::Stopped);
         if idle {
             return 0;
         }

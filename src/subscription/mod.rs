@@ -458,6 +458,10 @@ impl Subscription {
                 }
                 Err(error) => self.fail(error.into()),
             },
+            Done::Shown(number, item, frames, last_is_told) => {
+                self.followed_mut(number).shown(&item, frames, last_is_told);
+                self.give_turn(number);
+            }
             Done::Listed(topics) => match topics {
                 Ok(mut topics) => {
                     topics.retain(|topic| self.may_appear(topic));
@@ -539,6 +543,10 @@ impl Subscription {
                     self.work().read(number, topic, reading);
                     self.yields = true;
                     break;
+                }
+                Next::Show(item) => {
+                    self.work().show(number, item, lens.clone());
+                    self.end_turn();
                 }
                 Next::Nothing => self.end_turn(),
             }

@@ -1,5 +1,6 @@
 //! What a subscription has done beside its stream: topics are joined, history is read, topics are
-//! listed. Each is tried again until it is answered, and no more is under way at a time than its bound.
+//! listed, and what takes long to show is made. What a backend is asked is tried again until it is
+//! answered. No more is under way at a time than its bound.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,10 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 
 use crate::{
     backend::BackendError,
+    frame::Frame,
     hub::{Doorbell, Hub, Member, Stretch, Turn},
+    item::Item,
+    lens::Lens,
     limits::{JOINS_MAX, READS_MAX},
     position::Position,
     topic::Topic,
@@ -28,6 +32,8 @@ pub(super) struct Work {
     joining: usize,
     to_list: bool,
     listing: bool,
+    /// No more than one of each topic; the hub makes few at a time.
+    to_show: Vec<(usize, Arc<Item>, Arc<Lens>)>,
 }
 
 /// A stretch of history to be read.
@@ -41,6 +47,7 @@ pub(super) enum Done {
     Read(usize, Result<(Stretch, Turn), BackendError>),
     Joined(usize, Position, Result<(Member, Position), BackendError>),
     Listed(Result<Vec<Topic>, BackendError>),
+    Shown(usize, Arc<Item>, VecDeque<Frame>, bool),
 }
 
 impl Work {
@@ -57,13 +64,21 @@ impl Work {
         self.to_list = true;
     }
 
+    /// Events of a topic of which what the lens shows may take long.
+    pub(super) fn show(&mut self, number: usize, item: Arc<Item>, lens: Arc<Lens>) {
+        self.to_show.push((number, item, lens));
+    }
+
     /// Whether topics may exist that are not followed yet.
     pub(super) fn is_looking_for_topics(&self) -> bool {
         !self.to_join.is_empty() || self.joining > 0 || self.to_list || self.listing
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.running.is_empty() && self.to_read.is_empty() && !self.is_looking_for_topics()
+        self.running.is_empty()
+            && self.to_read.is_empty()
+            && self.to_show.is_empty()
+            && !self.is_looking_for_topics()
     }
 
     /// Starts as much as may be under way.
@@ -99,6 +114,12 @@ impl Work {
             });
             self.running.push(list.map(Done::Listed).boxed());
         }
+        for (number, item, lens) in self.to_show.drain(..) {
+            let show = hub.show(item.clone(), lens);
+            let done =
+                move |(frames, last_is_told)| Done::Shown(number, item, frames, last_is_told);
+            self.running.push(show.map(done).boxed());
+        }
     }
 
     /// What is done; pending also where nothing is under way.
@@ -110,6 +131,7 @@ impl Work {
             Done::Read(..) => self.reading -= 1,
             Done::Joined(..) => self.joining -= 1,
             Done::Listed(_) => self.listing = false,
+            Done::Shown(..) => (),
         }
         Poll::Ready(done)
     }

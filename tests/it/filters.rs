@@ -12,7 +12,7 @@ use tidings::{
 use tonic_types::StatusExt;
 
 use crate::support::{
-    in_process::{Lines, event, in_memory, publish, request},
+    in_process::{Lines, event, in_memory, publish, publish_each, request},
     served::{Served, reason},
 };
 
@@ -95,6 +95,42 @@ async fn a_type_is_looked_into_from_when_it_is_registered_by_its_newest_version(
     let mut renamed = Lines::open(&broker, filtered("orders", "data.renamed > 100")).await;
     publish(&broker, "orders", vec![order(5, 103)]).await.expect("stored");
     renamed.expect("orders 5").await;
+}
+
+/// All on one thread: who is asked first would have its answer first.
+#[tokio::test]
+async fn an_expression_that_has_much_to_do_keeps_nobody_waiting_but_who_asked_for_it() {
+    let broker = in_memory();
+    let cel = "data.all(x, x >= 0) && event.id != '2'";
+    let mut asks_much = Lines::open(&broker, filtered("orders", cel)).await;
+    let mut asks_nothing = Lines::open(&broker, request(&["payments"])).await;
+    let mut both = Lines::open(&broker, request(&["orders", "payments"])).await;
+    let list = format!("[{}]", (0..50).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    let many = (1..=200).map(|id| json(id, &list)).collect();
+    publish(&broker, "orders", many).await.expect("stored");
+    publish_each(&broker, "payments", 1..=1).await;
+    for _ in 0..201 {
+        both.next().await;
+    }
+    let answers = tokio::sync::Mutex::new(Vec::new());
+    tokio::join!(
+        async {
+            asks_much.expect("orders 1, orders 3").await;
+            answers.lock().await.push("much");
+        },
+        async {
+            asks_nothing.expect("payments 1").await;
+            answers.lock().await.push("nothing");
+        },
+    );
+    assert_eq!(answers.into_inner(), ["nothing", "much"]);
+    // Also where it was late: by what is kept, and to the end of it.
+    let kept = proto::SubscribeRequest {
+        stop_at_end: true,
+        start: Some(proto::subscribe_request::Start::Last(2)),
+        ..filtered("orders", cel)
+    };
+    Lines::open(&broker, kept).await.expect("orders 199, orders 200, caught up, end").await;
 }
 
 #[tokio::test]
