@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
+    thread,
     time::Instant,
 };
 
@@ -34,6 +35,9 @@ pub(crate) fn run() -> Result<(), String> {
     sum.done("page", page::build);
     if root().join("tests/it/main.rs").exists() {
         let mut it = cargo(["test", "--locked", "--test", "it"]);
+        // Most of them wait for something most of the time.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        it.env("RUST_TEST_THREADS", (2 * cores).to_string());
         sum.tests("integration tests, some take minutes", tools.hand_to(&mut it));
     }
     sum.done("instructions", gate::check);

@@ -115,6 +115,8 @@ fn reason(args: &[String]) -> Result<Option<&str>, String> {
 fn measure() -> Result<Vec<(&'static Work, u64)>, String> {
     let valgrind = tools::valgrind()?;
     let mut build = cargo(["build", "--locked", "--example", "gate"]);
+    // What runs for real is optimised; without, most of what is counted would be gone there.
+    build.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     succeed(&mut build)?;
     let program = target().join("debug/examples/gate");
     let folder = target().join("gate");
