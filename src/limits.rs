@@ -75,6 +75,8 @@ pub const SCHEMA_TYPE_NAME_BYTES_MAX: usize = TOPIC_BYTES_MAX;
 /// Versions of one type, and their bytes, sources included: a new one is compared with all of them.
 pub const SCHEMA_VERSIONS_MAX: usize = 1000;
 pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
+/// Canonical descriptors of more bytes are linked where that keeps nobody waiting.
+pub const SCHEMA_LINKED_AT_ONCE_BYTES: usize = 16 << 10;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;

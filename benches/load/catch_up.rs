@@ -106,7 +106,7 @@ struct Found {
 
 pub(crate) fn run(plan: &CatchUp) -> Result<Value> {
     let common = &plan.common;
-    let payload = Payload::of(common.event_bytes)?;
+    let payload = Payload::of(common.event_bytes, common.typed)?;
     let kept = ((plan.kept_per_second as f64 * common.seconds) as u64).max(1);
     let kept = kept.next_multiple_of(BATCH as u64);
     replay::publish(plan.server, &common.topic, &payload, kept)?;
@@ -214,7 +214,7 @@ fn epoch(plan: &CatchUp, kept: u64) -> Result<u64> {
     let mut redis = TcpStream::connect(plan.redis)?;
     let key = xrange::key(&plan.common.topic);
     redis.write_all(&xrange::command(&["XREVRANGE", &key, "+", "-", "COUNT", "1"]))?;
-    let mut nobody = Tally::new(Payload::of(plan.common.event_bytes)?, 1, 0);
+    let mut nobody = Tally::new(Payload::of(plan.common.event_bytes, plan.common.typed)?, 1, 0);
     let (mut pages, mut bytes, mut got) = (Pages::default(), vec![0; 64 << 10], 0);
     while !pages.is_read() {
         let read = redis.read(&mut bytes[got..])?;

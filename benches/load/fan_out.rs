@@ -68,7 +68,7 @@ pub(crate) struct FanOut {
 }
 
 pub(crate) fn run(plan: &FanOut) -> Result<Value> {
-    let payload = Payload::of(plan.common.event_bytes)?;
+    let payload = Payload::of(plan.common.event_bytes, plan.common.typed)?;
     let streams = plan.subscribers.streams;
     let mut sockets = Sockets::new()?;
     let mut tally = Tally::new(payload.clone(), streams, plan.window.unwrap_or(0));
@@ -259,7 +259,7 @@ fn subscription(topic: &str) -> Vec<u8> {
 
 /// Opens the streams and holds them: what they take.
 pub(crate) fn idle(plan: &Subscribers, common: &Common) -> Result<Value> {
-    let payload = Payload::of(common.event_bytes)?;
+    let payload = Payload::of(common.event_bytes, common.typed)?;
     let mut sockets = Sockets::new()?;
     let mut tally = Tally::new(payload, plan.streams, 0);
     let memory = || -> Result<Vec<u64>> {
@@ -367,6 +367,7 @@ mod tests {
             window: Some(16),
             rate: None,
             common: Common {
+                typed: false,
                 topic: "bench".into(),
                 event_bytes: EVENT_BYTES,
                 warm_up_seconds: 0.01,

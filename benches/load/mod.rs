@@ -54,6 +54,9 @@ struct Common {
     /// Of one event, encoded
     #[arg(long, default_value_t = 192)]
     event_bytes: usize,
+    /// The data of each is a message of the type in tick.proto
+    #[arg(long)]
+    typed: bool,
     /// Before anything is measured
     #[arg(long, default_value_t = 1.0)]
     warm_up_seconds: f64,

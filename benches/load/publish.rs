@@ -42,7 +42,7 @@ pub(crate) struct Publish {
 pub(crate) fn run(plan: &Publish) -> Result<Value> {
     let common = &plan.common;
     ensure!(plan.topics > 0 && plan.batch > 0, "at least one topic and one event");
-    let payload = Payload::of(common.event_bytes)?;
+    let payload = Payload::of(common.event_bytes, common.typed)?;
     let topics: Vec<_> = match plan.topics {
         1 => vec![common.topic.clone()],
         many => (0..many).map(|number| format!("{}-{number:03}", common.topic)).collect(),

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_api_says() {
-        let payload = Payload::of(192).unwrap();
+        let payload = Payload::of(192, false).unwrap();
         let mut template = request(Way::Stream, "orders", &payload.encoded, 3);
         put_request_id(&mut template.bytes, FIRST_REQUEST_ID + 77);
         let request = PublishStreamRequest::decode(&template.bytes[5..]).unwrap();

@@ -57,7 +57,7 @@ pub(crate) struct Replay {
 
 pub(crate) fn run(plan: &Replay) -> Result<Value> {
     let common = &plan.common;
-    let payload = Payload::of(common.event_bytes)?;
+    let payload = Payload::of(common.event_bytes, common.typed)?;
     let wanted = (plan.events_per_second as f64 * common.seconds) as u64;
     let events = wanted.next_multiple_of(BATCH as u64);
     publish(plan.server, &common.topic, &payload, events)?;

@@ -205,7 +205,7 @@ pub(crate) mod tests {
     }
 
     fn tally(numbers: &[u64]) -> Tally {
-        let payload = Payload::of(192).unwrap();
+        let payload = Payload::of(192, false).unwrap();
         let mut tally = Tally::new(payload.clone(), 2, 16);
         for number in numbers {
             let mut event = payload.encoded.clone();
@@ -255,7 +255,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_event_is_complete_when_every_stream_has_it_or_will_never_have_it() {
-        let payload = Payload::of(192).unwrap();
+        let payload = Payload::of(192, false).unwrap();
         let mut tally = tally(&[0, 1, 2]);
         for number in [0, 2] {
             let mut event = payload.encoded.clone();

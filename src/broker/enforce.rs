@@ -19,9 +19,6 @@ use crate::{
     topic::Topic,
 };
 
-/// A larger schema is linked where it keeps nobody waiting.
-const LINKED_AT_ONCE_BYTES: usize = 16 << 10;
-
 /// Not let in.
 pub(super) enum NotIn {
     Refused(Refused),
@@ -208,12 +205,18 @@ pub(super) fn unlinked(
         return Vec::new();
     }
     let schemas = registry.snapshot();
+    // Nearly always: otherwise each event is read for it.
+    if !schemas.has_unlinked() {
+        return Vec::new();
+    }
     let default_type = settings.default_type.as_deref().unwrap_or(UNTYPED);
     let mut unlinked: Vec<Arc<Version>> = Vec::new();
     for event in events {
         let Ok(version) = schemas.get(event.type_or(default_type), 0) else { continue };
-        let is_large = version.record().descriptors.len() > LINKED_AT_ONCE_BYTES;
-        if is_large && !version.is_linked() && !unlinked.iter().any(|v| Arc::ptr_eq(v, version)) {
+        if version.is_large()
+            && !version.is_linked()
+            && !unlinked.iter().any(|v| Arc::ptr_eq(v, version))
+        {
             unlinked.push(version.clone());
         }
     }

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     limits::{
-        SCHEMA_TYPE_BYTES_MAX, SCHEMA_TYPE_NAME_BYTES_MAX, SCHEMA_VERSIONS_MAX, SCHEMAS_BYTES_MAX,
-        SCHEMAS_MAX,
+        SCHEMA_LINKED_AT_ONCE_BYTES, SCHEMA_TYPE_BYTES_MAX, SCHEMA_TYPE_NAME_BYTES_MAX,
+        SCHEMA_VERSIONS_MAX, SCHEMAS_BYTES_MAX, SCHEMAS_MAX,
     },
     topic::{Topic, TopicPattern},
 };
@@ -41,6 +41,8 @@ pub struct Schemas {
     types: BTreeMap<String, Arc<Vec<Arc<Version>>>>,
     count: usize,
     bytes: usize,
+    /// Newest versions that take long to link.
+    large: Vec<Arc<Version>>,
 }
 
 /// One version of a type. It is linked when it is first asked for: most old ones never are.
@@ -173,7 +175,7 @@ impl Registry {
         for record in stored {
             put(&mut types, Arc::new(Version::new(record)));
         }
-        *current = Arc::new(Schemas { types, count: 0, bytes: 0 }.counted());
+        *current = Arc::new(Schemas { types, ..Schemas::default() }.counted());
     }
 
     /// The whole type. False where it is not registered.
@@ -322,6 +324,11 @@ impl Schemas {
         self.types.values().filter_map(|versions| versions.last())
     }
 
+    /// Whether the newest version of a type is large, and was never linked.
+    pub fn has_unlinked(&self) -> bool {
+        self.large.iter().any(|version| !version.is_linked())
+    }
+
     /// Every version: of each type, by name, the newest first.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Version>> {
         self.types.values().flat_map(|versions| versions.iter().rev())
@@ -345,26 +352,29 @@ impl Schemas {
         let listed = |(name, versions): (String, BTreeMap<u32, Arc<Version>>)| {
             (name, Arc::new(versions.into_values().collect()))
         };
-        Schemas { types: types.into_iter().map(listed).collect(), count: 0, bytes: 0 }.counted()
+        Schemas { types: types.into_iter().map(listed).collect(), ..Schemas::default() }.counted()
     }
 
     fn with(&self, version: Arc<Version>) -> Schemas {
         let mut types = self.types.clone();
         put(&mut types, version);
-        Schemas { types, count: 0, bytes: 0 }.counted()
+        Schemas { types, ..Schemas::default() }.counted()
     }
 
     fn without(&self, type_name: &str) -> Option<Schemas> {
         let mut types = self.types.clone();
         types.remove(type_name)?;
-        Some(Schemas { types, count: 0, bytes: 0 }.counted())
+        Some(Schemas { types, ..Schemas::default() }.counted())
     }
 
     fn counted(mut self) -> Schemas {
         let versions = || self.types.values().flat_map(|versions| versions.iter());
         let bytes = versions().map(|version| version.record.bytes()).sum();
+        let is_large = |version: &&Arc<Version>| version.is_large();
+        let large = self.newest().filter(is_large).cloned().collect();
         self.count = versions().count();
         self.bytes = bytes;
+        self.large = large;
         self
     }
 
@@ -424,6 +434,11 @@ impl Version {
     /// As events name it: `tidings:schema/shop.v1.OrderPlaced/1`.
     pub fn uri(&self) -> &str {
         self.uri.get_or_init(|| enforce::uri(self.type_name(), self.number()).into())
+    }
+
+    /// Whether linking it should keep nobody waiting.
+    pub fn is_large(&self) -> bool {
+        self.record.descriptors.len() > SCHEMA_LINKED_AT_ONCE_BYTES
     }
 
     /// Whether somebody asked for it.

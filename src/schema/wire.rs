@@ -49,6 +49,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -68,6 +69,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+#[inline]
 fn read<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
     let (number, wire_type) = key(rest)?;
     let value = match wire_type {
@@ -82,6 +84,7 @@ fn read<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
 }
 
 /// Nearly all of them are one byte.
+#[inline]
 fn key(rest: &mut &[u8]) -> Option<(u32, WireType)> {
     match rest.split_first() {
         Some((byte @ 0x08..0x80, behind)) => {
@@ -92,6 +95,7 @@ fn key(rest: &mut &[u8]) -> Option<(u32, WireType)> {
     }
 }
 
+#[inline]
 fn varint(rest: &mut &[u8]) -> Option<u64> {
     match rest.split_first() {
         Some((byte @ 0..0x80, behind)) => {
@@ -102,6 +106,7 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
     }
 }
 
+#[inline]
 fn scalar<'a>(rest: &mut &'a [u8], wire_type: WireType) -> Option<Value<'a>> {
     let skip = |rest: &mut &'a [u8], bytes: usize| {
         (bytes <= rest.len()).then(|| rest.advance(bytes))?;

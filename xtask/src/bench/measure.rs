@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    rows::{Call, Case, Kept, Load, Pace, Quantity, Reader},
-    systems::{Binaries, Build, DURABLE_TOPIC, Place, Running, System},
+    rows::{Call, Case, Destination, Load, Pace, Quantity, Reader},
+    systems::{Binaries, Build, CHECKED_TOPIC, DURABLE_TOPIC, Place, Running, System},
 };
 
 /// What the load generator said, by name.
@@ -87,13 +87,15 @@ fn arguments(case: &Case, running: &Running) -> Vec<String> {
                 way(Call::Stream)
             )
         }
-        Load::Publish { call, in_flight, batch, topics, kept } => format!(
+        Load::Publish { call, in_flight, batch, topics, into } => format!(
             "publish --to {server} --way {} --in-flight {in_flight} --batch {batch} \
              --topics {topics} --topic {}",
             way(call),
-            match kept {
-                Kept::Live => "bench",
-                Kept::Durable => DURABLE_TOPIC,
+            match into {
+                Destination::Live => "bench".to_owned(),
+                Destination::Durable => DURABLE_TOPIC.to_owned(),
+                Destination::Typed => format!("bench {TYPED}"),
+                Destination::Checked => format!("{CHECKED_TOPIC} {TYPED}"),
             }
         ),
         Load::Replay { reader } => {
@@ -109,6 +111,9 @@ fn arguments(case: &Case, running: &Running) -> Vec<String> {
     };
     line.split_whitespace().map(Into::into).collect()
 }
+
+/// Events of the type that a broker is started with.
+const TYPED: &str = "--typed --event-bytes 208";
 
 /// The Redis behind the server, and what is read there.
 fn behind(running: &Running) -> String {

@@ -18,7 +18,7 @@ use measure::{Length, Sample, measure};
 use report::Report;
 use rows::{Case, ROWS, Row, SCENARIOS, Scenario};
 use statistics::Random;
-use systems::{Binaries, Build};
+use systems::{Binaries, Build, System};
 
 /// Fewer, or shorter ones, are for a look.
 const PAIRS: usize = 10;
@@ -55,14 +55,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         return if options.list { Ok(()) } else { Err("no row has such a name".into()) };
     }
     systems::check_open_files()?;
-    let binaries = binaries(options.before.as_deref())?;
+    let mut measured = cases(&rows, options.before.is_some());
+    let needs_nats = measured.iter().any(|measured| measured.case.system == System::Nats);
+    let binaries = binaries(options.before.as_deref(), needs_nats)?;
     let seed = options.seed.unwrap_or_else(|| u64::from(std::process::id()));
     let facts = systems::facts(&binaries);
     let folder = target().join("bench");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
 
     let mut random = Random(seed);
-    let mut measured = cases(&rows, options.before.is_some());
     let length =
         Length { warm_up: (options.seconds / 5.0).clamp(0.1, 1.0), seconds: options.seconds };
     let runs = (measured.len() * options.pairs) as f64;
@@ -107,8 +108,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn binaries(before: Option<&Path>) -> Result<Binaries, String> {
-    let (redis, nats) = (tools::redis_server()?, tools::nats_server()?);
+fn binaries(before: Option<&Path>, needs_nats: bool) -> Result<Binaries, String> {
+    let redis = tools::redis_server()?;
+    let nats = needs_nats.then(tools::nats_server).transpose()?;
     // Apart, so that neither gets the other's features: the broker is what users get.
     for package in ["tidings", "tidings-benches"] {
         succeed(&mut cargo(["build", "--release", "--locked", "--bins", "--package", package]))?;

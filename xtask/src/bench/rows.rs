@@ -31,7 +31,7 @@ pub(crate) enum Load {
         in_flight: u32,
         batch: u32,
         topics: u32,
-        kept: Kept,
+        into: Destination,
     },
     /// What is kept of a durable topic is read from its begin.
     Replay {
@@ -55,11 +55,15 @@ pub(crate) enum Pace {
     Rate(u32),
 }
 
-/// What topics that are published into keep.
+/// What topics are published into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum Destination {
     Live,
     Durable,
+    /// Live, with events of a registered type that nobody asks for.
+    Typed,
+    /// The same events, where each has to be what its type says.
+    Checked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,12 +149,16 @@ const fn publish(label: &'static str, system: System, call: Call, in_flight: u32
     Case {
         label,
         system,
-        load: Load::Publish { call, in_flight, batch: 1, topics: 1, kept: Kept::Live },
+        load: Load::Publish { call, in_flight, batch: 1, topics: 1, into: Destination::Live },
     }
 }
 
-const fn into_topics(topics: u32, batch: u32, kept: Kept) -> Load {
-    Load::Publish { call: Call::Stream, in_flight: topics, batch, topics, kept }
+const fn typed(label: &'static str, system: System, call: Call, into: Destination) -> Case {
+    Case { label, system, load: Load::Publish { call, in_flight: 64, batch: 1, topics: 1, into } }
+}
+
+const fn into_topics(topics: u32, batch: u32, into: Destination) -> Load {
+    Load::Publish { call: Call::Stream, in_flight: topics, batch, topics, into }
 }
 
 const fn catch_up(label: &'static str, reader: Option<Reader>) -> Case {
@@ -217,16 +225,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         cases: &[
             // A topic has one publish at a time, so that none is committed with another; 64 topics keep the
             // connection to Redis as full as 64 pipelined PUBLISH do.
-            Case { label: "alone", system: System::Tidings, load: into_topics(64, 1, Kept::Live) },
+            Case {
+                label: "alone",
+                system: System::Tidings,
+                load: into_topics(64, 1, Destination::Live),
+            },
             Case {
                 label: "batches",
                 system: System::Tidings,
-                load: into_topics(16, 32, Kept::Live),
+                load: into_topics(16, 32, Destination::Live),
             },
             Case {
                 label: "durable",
                 system: System::Tidings,
-                load: into_topics(16, 32, Kept::Durable),
+                load: into_topics(16, 32, Destination::Durable),
             },
             publish("redis", System::Redis, Call::Stream, 64),
         ],
@@ -264,6 +276,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             publish("memory", System::TidingsOnMemory, Call::Unary, 64),
             publish("tidings", System::Tidings, Call::Unary, 64),
             publish("echo", System::Echo, Call::Unary, 64),
+        ],
+    },
+    Scenario {
+        name: "checked",
+        title: "publishing events of a registered type, 64 in flight, nobody listens: as they come, and checked",
+        cases: &[
+            typed("streamed", System::Tidings, Call::Stream, Destination::Typed),
+            typed("streamed, checked", System::Tidings, Call::Stream, Destination::Checked),
+            typed("unary", System::Tidings, Call::Unary, Destination::Typed),
+            typed("unary, checked", System::Tidings, Call::Unary, Destination::Checked),
+            typed("memory", System::TidingsOnMemory, Call::Stream, Destination::Typed),
+            typed("memory, checked", System::TidingsOnMemory, Call::Stream, Destination::Checked),
         ],
     },
     Scenario {
@@ -518,6 +542,30 @@ pub(crate) const ROWS: &[Row] = &[
         ServerCpuPerEvent,
         ("tidings", "echo"),
         AtMost(1.3),
+        1.15,
+    ),
+    row(
+        "checked",
+        "broker CPU per streamed publish on Redis, checked against not",
+        ServerCpuPerEvent,
+        ("streamed, checked", "streamed"),
+        AtMost(1.35),
+        1.15,
+    ),
+    row(
+        "checked",
+        "broker CPU per unary publish on Redis, checked against not",
+        ServerCpuPerEvent,
+        ("unary, checked", "unary"),
+        AtMost(1.35),
+        1.15,
+    ),
+    row(
+        "checked",
+        "broker CPU per streamed publish on memory, checked against not",
+        ServerCpuPerEvent,
+        ("memory, checked", "memory"),
+        AtMost(1.35),
         1.15,
     ),
     row(

@@ -33,7 +33,8 @@ pub(crate) struct Binaries {
     pub(crate) usual: PathBuf,
     pub(crate) echo: PathBuf,
     pub(crate) redis: PathBuf,
-    pub(crate) nats: PathBuf,
+    /// Where a case needs it.
+    pub(crate) nats: Option<PathBuf>,
 }
 
 /// Which broker plays Tidings.
@@ -61,9 +62,14 @@ pub(crate) struct Place {
 
 /// Topics below it are durable.
 pub(crate) const DURABLE_TOPIC: &str = "durable.bench";
+/// Events of topics below it have to be what their type says.
+pub(crate) const CHECKED_TOPIC: &str = "checked.bench";
 /// Every system gets the same bytes: what knows ids would store one event.
 const RULES: &str = "allow_volatile = true\n[[topics]]\npattern = \"durable.*\"\n\
-                     mode = \"durable\"\ndedupe_window = \"0s\"\n";
+                     mode = \"durable\"\ndedupe_window = \"0s\"\n\
+                     [[topics]]\npattern = \"checked.*\"\nenforcement = \"reject\"\n";
+/// Of what is published there.
+const SCHEMA: &str = "benches/load/tick.proto";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(10);
@@ -100,10 +106,13 @@ impl Running {
         };
         running.server = match system {
             System::Redis => running.redis(binaries, folder)?,
-            System::Nats => running.launch("nats", folder, |address, nats| {
-                let port = address.port().to_string();
-                nats.arg(&binaries.nats).args(["--addr", "127.0.0.1", "--port", &port]);
-            })?,
+            System::Nats => {
+                let program = binaries.nats.as_ref().ok_or("no nats-server was asked for")?;
+                running.launch("nats", folder, |address, nats| {
+                    let port = address.port().to_string();
+                    nats.arg(program).args(["--addr", "127.0.0.1", "--port", &port]);
+                })?
+            }
             System::Tidings | System::TidingsOnMemory => {
                 let broker = match (build, &binaries.before) {
                     (Build::Before, Some(before)) => before,
@@ -114,7 +123,8 @@ impl Running {
                     .map_err(|error| format!("{}: {error}", rules.display()))?;
                 running.launch("tidings", folder, |address, command| {
                     command.arg(broker).args(["serve", "--log", "warn", "--config"]).arg(&rules);
-                    command.args(["--listen", &address.to_string()]);
+                    command.args(["--listen", &address.to_string(), "--schemas", SCHEMA]);
+                    command.current_dir(crate::root());
                     if !redis.is_empty() {
                         command.args(["--redis", &redis]);
                     }
@@ -257,7 +267,10 @@ pub(crate) fn facts(binaries: &Binaries) -> Vec<(&'static str, String)> {
         // What stands behind the version is whoever's who built it.
         ("kernel", read("/proc/sys/kernel/osrelease").trim().split('-').take(1).collect()),
         ("redis", said(&binaries.redis, "--version")),
-        ("nats", said(&binaries.nats, "--version")),
+        (
+            "nats",
+            binaries.nats.as_ref().map_or_else(|| "not run".into(), |nats| said(nats, "--version")),
+        ),
         ("rustc", rustc),
         ("load average at the start", read("/proc/loadavg").trim().to_owned()),
     ]
