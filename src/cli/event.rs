@@ -10,7 +10,10 @@ use prost_types::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::proto::{Event, event::Payload};
+use crate::{
+    event::is_json,
+    proto::{Event, event::Payload},
+};
 
 /// What `pub --json-lines` reads. What only the broker can say is accepted and dropped, so that
 /// what `sub` printed can be published again.
@@ -177,11 +180,6 @@ fn with_data(line: Map<String, Value>, data: &str) -> String {
 fn one_line_json(text: &str) -> Option<String> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
     Some(text.trim().replace(['\n', '\r'], " "))
-}
-
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 fn json_value(value: &prost_types::Value) -> Value {

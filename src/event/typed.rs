@@ -93,12 +93,12 @@ fn allowed(text: &str) -> String {
     text.chars().map(|c| if is_allowed(c) { c } else { '?' }).collect()
 }
 
-/// RFC 6839: `application/json`, and whatever ends in `+json`.
+/// RFC 6839, and the JSON format of CloudEvents: `application/json`, `text/json`, and whatever ends in
+/// `+json`.
 pub fn is_json(media_type: &str) -> bool {
     let essence = essence(media_type);
-    let suffix = essence.len().checked_sub("+json".len()).and_then(|at| essence.get(at..));
-    essence.eq_ignore_ascii_case("application/json")
-        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+    let end = essence.len().checked_sub("/json".len()).and_then(|at| essence.get(at..));
+    end.is_some_and(|end| ["/json", "+json"].iter().any(|json| end.eq_ignore_ascii_case(json)))
 }
 
 pub fn is_protobuf(media_type: &str) -> bool {
@@ -231,7 +231,9 @@ mod tests {
 
     #[test]
     fn media_types_are_told_apart_from_their_parameters() {
-        for name in ["application/json", "Application/JSON ; charset=utf-8", "a/b+JSON"] {
+        for name in
+            ["application/json", "Application/JSON ; charset=utf-8", "a/b+JSON", "text/json"]
+        {
             assert!(is_json(name) && !is_protobuf(name), "{name}");
         }
         for name in ["application/protobuf", "application/x-protobuf;messageType=a.A"] {

@@ -178,8 +178,4 @@ impl Found {
 }
 
 #[cfg(test)]
-mod random;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod trial;

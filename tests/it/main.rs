@@ -18,6 +18,8 @@ mod backend;
 mod bench;
 mod breaking;
 mod checker;
+mod cloudevents;
+mod compatibility;
 mod compression;
 mod dedupe;
 mod delivery;

@@ -1,6 +1,6 @@
 //! Types of events as the program registers them: at its start, and from a directory over the API.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Instant};
 
 use prost_types::Timestamp;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use tidings::schema::{Compatibility, Compiled, Record};
 
 use crate::support::{
     broker::Broker,
-    process::{Ended, Process, tidings},
+    process::{Ended, Process, installed, tidings},
     redis::{Persistence, RedisServer},
     resident_bytes,
 };
@@ -148,6 +148,47 @@ async fn what_was_registered_is_given_out_again() {
     assert_eq!(in_use.code, Some(1));
     assert!(in_use.err.contains("SCHEMA_IN_USE"), "{}", in_use.err);
     run(&broker, &["schema", "rm", "shop.v1.OrderPlaced", "--force"]).await.ok();
+}
+
+#[tokio::test]
+async fn the_exported_document_is_one_to_the_parser_of_asyncapi() {
+    let broker = Broker::program(&[]).await;
+    let folder = shop();
+    write(folder.path(), "old.proto", "package old; message Outer { message Inner {} }");
+    run(&broker, &["schema", "push", path(&folder)]).await.ok();
+    for topic in [
+        &["orders.eu", "--default-type", "shop.v1.OrderPlaced", "--durable"][..],
+        &["all_of-them", "--types", "shop.v1.OrderPlaced,shop.v1.Money,old.Outer"],
+        &["untyped"],
+    ] {
+        run(&broker, &[&["topic", "create"], topic].concat()).await.ok();
+    }
+    let document = run(&broker, &["schema", "export", "--asyncapi"]).await.ok().join("\n");
+    let validated = Process::run(asyncapi_validator(), &document).await;
+    let mut expected = Vec::new();
+    for (topic, types) in [
+        ("all_of-them", &["old.Outer", "shop.v1.Money", "shop.v1.OrderPlaced"][..]),
+        ("orders.eu", &["shop.v1.OrderPlaced"]),
+    ] {
+        for (action, name) in
+            ["send", "receive"].iter().flat_map(|of| types.iter().map(move |t| (of, t)))
+        {
+            let version = if name.starts_with("old.") { 2 } else { 3 };
+            let format = format!("application/vnd.google.protobuf;version={version}");
+            expected.push(format!("{action} {topic} {name} {format}"));
+        }
+    }
+    assert_eq!(validated.ok(), expected);
+    let wrong = document.replace(r#""action": "send""#, r#""action": "shout""#);
+    let refused = Process::run(asyncapi_validator(), &wrong).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+}
+
+/// The parser of the AsyncAPI Initiative.
+fn asyncapi_validator() -> Command {
+    let mut command = Command::new("node");
+    command.arg(installed("tests/asyncapi/validate.mjs", "tests/asyncapi/node_modules"));
+    command
 }
 
 #[tokio::test]

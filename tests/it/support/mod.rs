@@ -13,6 +13,7 @@ pub(crate) mod orders;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod publisher;
+pub(crate) mod random_schema;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod sentinel;

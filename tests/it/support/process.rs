@@ -212,21 +212,35 @@ pub(crate) fn client_tools() -> PathBuf {
     beside_the_program().parent().unwrap().join("tools")
 }
 
-/// A Python that has redis-py.
+/// A Python that has redis-py and the CloudEvents SDK.
 pub(crate) fn python() -> PathBuf {
     if let Some(named) = std::env::var_os("TIDINGS_PYTHON") {
         return named.into();
     }
     let installed = beside_the_program().parent().unwrap().join("tools/venv/bin/python");
     let python = if installed.is_file() { installed } else { "python3".into() };
-    let tried = Command::new(&python).args(["-c", "import redis"]).stderr(Stdio::null()).status();
+    let tried = Command::new(&python)
+        .args(["-c", "import redis, cloudevents"])
+        .stderr(Stdio::null())
+        .status();
     assert!(
         tried.is_ok_and(|status| status.success()),
-        "{} has no redis-py: `cargo xtask test` installs it for the tests, or name a Python that \
-         has it in TIDINGS_PYTHON",
+        "{} has no redis-py, or no CloudEvents SDK: `cargo xtask test` installs them for the tests, or \
+         name a Python that has them in TIDINGS_PYTHON",
         python.display()
     );
     python
+}
+
+/// A file of ours that runs with what npm has installed.
+pub(crate) fn installed(file: &str, needs: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(
+        root.join(needs).exists(),
+        "{needs} is not there: `cargo xtask page --build` makes it, and `cargo xtask test` does so \
+         before the tests"
+    );
+    root.join(file)
 }
 
 /// The real grpcurl: as named, on the PATH, or where `cargo xtask test` installed it.

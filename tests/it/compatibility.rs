@@ -9,12 +9,12 @@ use prost::Message;
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
 };
-
-use super::{
-    Compatibility, Direction, Json, Rule, Verdict, check,
-    field::is_closed,
-    random::{Schema, event},
+use tidings::schema::{
+    Compatibility,
+    compatibility::{Json, Rule, Verdict, check},
 };
+
+use crate::support::random_schema::{Schema, event, is_closed};
 
 /// A second or so; `PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
@@ -37,11 +37,11 @@ proptest! {
         for _ in 0..edits {
             may_break.extend(newer.edit(&mut rng));
         }
-        let (older, newer) = (older.compile(), newer.compile());
+        let (older, newer) = (older.compile("M0"), newer.compile("M0"));
         let (older, newer) = (older.message(), newer.message());
-        for (compatibility, direction) in [
-            (Compatibility::Backward, Direction::Backward),
-            (Compatibility::Forward, Direction::Forward),
+        for (compatibility, reader, writer) in [
+            (Compatibility::Backward, newer, older),
+            (Compatibility::Forward, older, newer),
         ] {
             for json in [Json::Used, Json::Unused] {
                 let verdict = check([(1, older)], newer, compatibility, json);
@@ -51,11 +51,10 @@ proptest! {
                 if !verdict.is_compatible() {
                     continue;
                 }
-                let (reader, writer) = direction.sides(older, newer);
                 for _ in 0..6 {
                     let event = event(writer, 2, &mut rng);
                     let read = Reader { descriptor: reader, json, verdict: &verdict }.read(&event);
-                    prop_assert!(read.is_ok(), "{direction:?} {json:?} {event}: {read:?} {verdict:?}");
+                    prop_assert!(read.is_ok(), "{compatibility:?} {json:?} {event}: {read:?} {verdict:?}");
                 }
             }
         }

@@ -4,14 +4,12 @@ use std::fmt::Write;
 
 use fastrand::Rng;
 use prost::bytes::Bytes;
-use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, Value};
+use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, Syntax, Value};
+use tidings::schema::{Compiled, compatibility::Rule};
 
-use super::{Rule, field::is_closed};
-use crate::schema::Compiled;
-
-/// Message `a.M0` is the type. All messages in one file, all enums in another.
+/// All messages in one file, all enums in another.
 #[derive(Clone)]
-pub(super) struct Schema {
+pub(crate) struct Schema {
     proto2: bool,
     closed_enums: bool,
     messages: Vec<Message>,
@@ -32,6 +30,8 @@ struct Field {
     name: String,
     kind: String,
     label: Label,
+    json_name: Option<String>,
+    default: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -64,16 +64,19 @@ const GROUPS: [&[&str]; 5] = [
     &["string", "bytes"],
 ];
 const KEYS: [&str; 4] = ["string", "int32", "uint32", "int64"];
-const MESSAGES: usize = 3;
+pub(crate) const MESSAGES: usize = 3;
 const ENUMS: usize = 2;
 
 impl Schema {
-    pub(super) fn draw(rng: &mut Rng) -> Schema {
+    pub(crate) fn draw(rng: &mut Rng) -> Schema {
         let proto2 = rng.bool();
         let closed_enums = proto2 && rng.bool();
         let mut schema = Schema { proto2, closed_enums, messages: vec![], enums: vec![], drawn: 0 };
         for _ in 0..ENUMS {
             let mut drawn = Enum::default();
+            if rng.bool() {
+                drawn.reserved.extend(["500 to 505".to_owned(), "\"WAS\"".to_owned()]);
+            }
             for number in 0..rng.i32(1..4) {
                 drawn.values.push((number, schema.name().to_uppercase()));
             }
@@ -81,6 +84,9 @@ impl Schema {
         }
         for _ in 0..MESSAGES {
             let mut message = Message::default();
+            if rng.bool() {
+                message.reserved.extend(["500 to 505".to_owned(), "\"was\"".to_owned()]);
+            }
             for number in 1..rng.u32(2..6) {
                 message.fields.push(schema.field(number, rng));
             }
@@ -89,11 +95,21 @@ impl Schema {
         schema
     }
 
-    pub(super) fn compile(&self) -> Compiled {
-        let (messages, enums) = (self.text(), self.enums_text());
-        let sources = [("m.proto", messages.as_bytes()), ("e.proto", enums.as_bytes())];
-        let compiled = Compiled::from_sources("a.M0", sources);
-        compiled.unwrap_or_else(|error| panic!("{error}\n{messages}\n{enums}"))
+    /// Of one of its messages.
+    pub(crate) fn compile(&self, message: &str) -> Compiled {
+        let [messages, enums] = self.files("a");
+        let [messages, enums] = [&messages, &enums].map(|(path, text)| (&**path, text.as_bytes()));
+        let compiled = Compiled::from_sources(&format!("a.{message}"), [messages, enums]);
+        compiled
+            .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.text("a"), self.enums_text("a")))
+    }
+
+    /// By the path under which they import each other, in a folder named as the package.
+    pub(crate) fn files(&self, package: &str) -> [(String, String); 2] {
+        [
+            (format!("{package}/m.proto"), self.text(package)),
+            (format!("{package}/e.proto"), self.enums_text(package)),
+        ]
     }
 
     fn name(&mut self) -> String {
@@ -121,7 +137,24 @@ impl Schema {
     fn field(&mut self, number: u32, rng: &mut Rng) -> Field {
         let kind = Schema::kind(rng);
         let label = self.label(&kind, rng);
-        Field { number, name: self.name(), kind, label }
+        let mut field =
+            Field { number, name: self.name(), kind, label, json_name: None, default: None };
+        if rng.bool() {
+            self.set_default(&mut field, rng);
+        }
+        field
+    }
+
+    /// Another one, or none where its kind and label have none.
+    fn set_default(&self, field: &mut Field, rng: &mut Rng) {
+        let defaults: &[_] = match field.kind.as_str() {
+            "bool" => &["true", "false"],
+            "string" | "bytes" => &["\"x\"", "\"y\""],
+            kind if kind.starts_with(['M', 'E']) => &[],
+            _ => &["7", "8"],
+        };
+        let has_one = self.proto2 && matches!(field.label, Label::Optional | Label::Required);
+        field.default = rng.choice(defaults).copied().filter(|_| has_one);
     }
 
     fn label(&self, kind: &str, rng: &mut Rng) -> Label {
@@ -137,13 +170,16 @@ impl Schema {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, package: &str) -> String {
         let syntax = if self.proto2 { "proto2" } else { "proto3" };
-        let mut text = format!("syntax = \"{syntax}\"; package a; import \"e.proto\";\n");
+        let mut text =
+            format!("syntax = \"{syntax}\"; package {package}; import \"{package}/e.proto\";\n");
         for (at, message) in self.messages.iter().enumerate() {
             let mut oneof = String::new();
             writeln!(text, "message M{at} {{").expect("a string");
-            for Field { number, name, kind, label } in &message.fields {
+            for field in &message.fields {
+                let Field { number, name, kind, label, .. } = field;
+                let options = field.options();
                 let (out, label) = match label {
                     Label::Plain => (&mut text, String::new()),
                     Label::Optional => (&mut text, "optional ".to_owned()),
@@ -151,12 +187,12 @@ impl Schema {
                     Label::Repeated => (&mut text, "repeated ".to_owned()),
                     Label::InOneof => (&mut oneof, String::new()),
                     Label::Map(key) => {
-                        writeln!(text, "  map<{key}, {kind}> {name} = {number};")
+                        writeln!(text, "  map<{key}, {kind}> {name} = {number}{options};")
                             .expect("a string");
                         continue;
                     }
                 };
-                writeln!(out, "  {label}{kind} {name} = {number};").expect("a string");
+                writeln!(out, "  {label}{kind} {name} = {number}{options};").expect("a string");
             }
             if !oneof.is_empty() {
                 writeln!(text, "  oneof o {{ {oneof} }}").expect("a string");
@@ -169,9 +205,9 @@ impl Schema {
         text
     }
 
-    fn enums_text(&self) -> String {
+    fn enums_text(&self, package: &str) -> String {
         let syntax = if self.closed_enums { "proto2" } else { "proto3" };
-        let mut text = format!("syntax = \"{syntax}\"; package a;\n");
+        let mut text = format!("syntax = \"{syntax}\"; package {package};\n");
         for (at, drawn) in self.enums.iter().enumerate() {
             writeln!(text, "enum E{at} {{").expect("a string");
             for (number, name) in &drawn.values {
@@ -186,10 +222,10 @@ impl Schema {
     }
 
     /// Changes something, and says which rules that may break.
-    pub(super) fn edit(&mut self, rng: &mut Rng) -> &'static [Rule] {
+    pub(crate) fn edit(&mut self, rng: &mut Rng) -> &'static [Rule] {
         use Rule::*;
         let at = rng.usize(0..MESSAGES);
-        match rng.u8(0..14) {
+        match rng.u8(0..17) {
             0 => {
                 let number = 10 + self.drawn;
                 let mut field = self.field(number, rng);
@@ -214,6 +250,7 @@ impl Schema {
                     let kind = Schema::kind_after(&field.kind, rng);
                     if field.label != Label::Required || !kind.starts_with('M') {
                         field.kind = kind;
+                        field.default = None;
                     }
                 });
                 KINDS
@@ -221,6 +258,7 @@ impl Schema {
             6 => {
                 let drawn = self.clone();
                 self.some_field(at, rng, |field, rng| {
+                    field.default = None;
                     field.label = match field.label {
                         Label::Optional if drawn.proto2 && !field.kind.starts_with('M') => {
                             Label::Required
@@ -239,7 +277,10 @@ impl Schema {
                 let outside = if self.proto2 { Label::Optional } else { Label::Plain };
                 self.some_field(at, rng, |field, _| match field.label {
                     Label::InOneof => field.label = outside,
-                    Label::Plain | Label::Optional => field.label = Label::InOneof,
+                    Label::Plain | Label::Optional => {
+                        field.default = None;
+                        field.label = Label::InOneof;
+                    }
                     Label::Required | Label::Repeated | Label::Map(_) => (),
                 });
                 &[FieldsMovedIntoOneof, FieldsMovedOutOfOneof]
@@ -265,6 +306,27 @@ impl Schema {
                 // The first one is what is read where none is set.
                 rng.shuffle(&mut values[1..]);
                 &[]
+            }
+            13 => {
+                let name = self.name();
+                self.some_field(at, rng, |field, _| field.json_name = Some(name));
+                &[FieldJsonNameChanged]
+            }
+            14 => {
+                let drawn = self.clone();
+                self.some_field(at, rng, |field, rng| drawn.set_default(field, rng));
+                &[]
+            }
+            15 => {
+                let reserved = match rng.bool() {
+                    true => &mut self.messages[at].reserved,
+                    false => &mut self.enums[rng.usize(0..ENUMS)].reserved,
+                };
+                if !reserved.is_empty() {
+                    reserved.remove(rng.usize(0..reserved.len()));
+                }
+                // It may be what an edit before this one has removed.
+                UNRESERVED
             }
             _ => {
                 if self.proto2 {
@@ -318,6 +380,15 @@ impl Schema {
     }
 }
 
+impl Field {
+    fn options(&self) -> String {
+        let json_name = self.json_name.as_ref().map(|name| format!("json_name = \"{name}\""));
+        let default = self.default.map(|default| format!("default = {default}"));
+        let options: Vec<_> = json_name.into_iter().chain(default).collect();
+        if options.is_empty() { String::new() } else { format!(" [{}]", options.join(", ")) }
+    }
+}
+
 const KINDS: &[Rule] = &[
     Rule::FieldScalarKindChanged,
     Rule::FieldKindChanged,
@@ -325,6 +396,12 @@ const KINDS: &[Rule] = &[
     Rule::FieldJsonKindChanged,
     Rule::MapValueKindChanged,
     Rule::EnumClosedValueUnknown,
+];
+const UNRESERVED: &[Rule] = &[
+    Rule::ReservedRemoved,
+    Rule::FieldNumberNotReserved,
+    Rule::FieldNameNotReserved,
+    Rule::EnumValueNotReserved,
 ];
 const LABELS: &[Rule] = &[
     Rule::FieldKindChanged,
@@ -357,7 +434,7 @@ const GONE: &[Rule] = &[
 ];
 
 /// An event of this type, with what is awkward at the edges.
-pub(super) fn event(
+pub(crate) fn event(
     descriptor: &prost_reflect::MessageDescriptor,
     depth: usize,
     rng: &mut Rng,
@@ -425,4 +502,9 @@ fn enum_number(of: &EnumDescriptor, rng: &mut Rng) -> i32 {
         true => 77,
         false => rng.choice(known).expect("some"),
     }
+}
+
+/// Those of proto2: what they do not know is not set.
+pub(crate) fn is_closed(of: &EnumDescriptor) -> bool {
+    of.parent_file().syntax() == Syntax::Proto2
 }
