@@ -1,14 +1,12 @@
 //! The whole system as a Rust API. The gRPC edge only translates it.
 
+mod admission;
 mod enforce;
 mod pipeline;
 mod schemas;
 mod topics;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, watch},
@@ -16,22 +14,20 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::enforce::{Gate, NotIn};
+use self::admission::{Admission, admit_all};
 pub use self::{
     pipeline::{Answer, Pipeline, PipelineError},
     schemas::{Given, RegisterSchema, SchemaError, SchemaSummary},
     topics::{TopicError, TopicInfo, TopicPage},
 };
 use crate::{
-    backend::{
-        Append, Appended, Backend, BackendError, Description, Durability, Feed, TopicSettings,
-    },
+    backend::{Append, Appended, Backend, BackendError, Description, Durability, Feed},
     catalog::Catalog,
-    event::{Defaults, Event, Incoming, Refused, Violation},
+    event::{Incoming, Violation},
     hub::{Hub, Ringer},
     limits::{
-        EVENT_BYTES_MAX, PUBLISH_VIOLATIONS_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX,
-        STREAM_AGE_MAX, STREAMS_MAX,
+        ADMITTING_MAX, EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX, STREAM_AGE_MAX,
+        STREAMS_MAX,
     },
     position::Position,
     schema::Registry,
@@ -56,6 +52,8 @@ struct Shared {
     schemas: schemas::Following,
     options: BrokerOptions,
     streams: Arc<Semaphore>,
+    /// For what takes long to check.
+    admitting: Arc<Semaphore>,
     drain: watch::Sender<Option<Drain>>,
 }
 
@@ -165,7 +163,9 @@ impl Broker {
         let drain = watch::Sender::default();
         let registered = backend.registrations().registered();
         let schemas = schemas::Following::new(registry.clone(), registered);
-        let shared = Shared { backend, hub, catalog, registry, schemas, options, streams, drain };
+        let admitting = Arc::new(Semaphore::new(ADMITTING_MAX));
+        let shared =
+            Shared { backend, hub, catalog, registry, schemas, options, streams, admitting, drain };
         Broker { shared: Arc::new(shared), ringer: None }
     }
 
@@ -181,14 +181,15 @@ impl Broker {
         let (topic, validate_only) = (request.topic.clone(), request.validate_only);
         let expected_last = request.expected_last;
         let settings = self.shared.catalog.settings(&topic)?;
-        let unlinked = enforce::unlinked(&self.shared.registry, &settings, &request.events);
-        if !unlinked.is_empty() {
-            // Fails only where the runtime ends, or linking panics: who asks next is told.
-            let linking = tokio::task::spawn_blocking(move || enforce::link(&unlinked));
-            let _ = linking.await;
-        }
-        let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
-        let mut published = admit_all(&self.shared, request, &settings, source, &mut events)?;
+        let (published, events) = match Admission::beside(&self.shared, request, &settings, source)
+        {
+            Ok(admission) => admission.await,
+            Err(request) => {
+                let mut events = Vec::with_capacity(request.events.len().min(REQUEST_EVENTS_MAX));
+                (admit_all(&self.shared, request, &settings, source, &mut events), events)
+            }
+        };
+        let mut published = published?;
         if !validate_only {
             let append = Append { events, expected_last };
             let append = self.shared.backend.append(&topic, &settings, append);
@@ -279,84 +280,6 @@ impl Broker {
             broken_chains: self.shared.hub.broken_chains(),
         }
     }
-}
-
-/// Every event passes the door, or none: violations are told at once, up to a bound. Those that passed go to the
-/// end of `out`; where they go from there is not known yet.
-fn admit_all(
-    shared: &Shared,
-    request: Publish,
-    settings: &TopicSettings,
-    source: &str,
-    out: &mut Vec<Event>,
-) -> Result<Published, PublishError> {
-    let Publish { topic, events, validate_only, expected_last: _ } = request;
-    if topic.is_reserved() {
-        return Err(InvalidTopic::reserved(topic.as_str()).into());
-    }
-    if events.is_empty() {
-        return Err(PublishError::Empty);
-    }
-    if events.len() > REQUEST_EVENTS_MAX {
-        let count = events.len();
-        return Err(PublishError::TooManyEvents { count, limit: REQUEST_EVENTS_MAX });
-    }
-    let event_type = settings.default_type.as_deref();
-    let gate = Gate::of(shared, settings)?;
-    // Asked for once, where an event needs it at all.
-    let mut now = None;
-    let before = out.len();
-    let mut receipts = Vec::with_capacity(events.len());
-    let (mut violations, mut are_unfit) = (Vec::new(), true);
-    let mut too_large = None;
-    for (index, event) in events.into_iter().enumerate() {
-        let defaults = || {
-            let now = *now.get_or_insert_with(SystemTime::now);
-            Defaults { source, event_type, now }
-        };
-        // An id of ours never comes again.
-        let may_come_again = !settings.dedupe_window.is_zero() && event.has_id();
-        match gate.admit(event, defaults) {
-            Ok((id, mut event)) => {
-                if may_come_again {
-                    event.known_by(source, &id);
-                }
-                receipts.push(Receipt { id, position: None, duplicate: false });
-                out.push(event);
-            }
-            Err(NotIn::Unfit(found)) => {
-                violations.extend(found.into_iter().map(|violation| (index, violation)));
-            }
-            Err(NotIn::Refused(Refused::Invalid { violations: found })) => {
-                are_unfit = false;
-                violations.extend(found.into_iter().map(|violation| (index, violation)));
-            }
-            Err(NotIn::Refused(Refused::TooLarge { bytes, limit })) => {
-                too_large.get_or_insert(PublishError::EventTooLarge { index, bytes, limit });
-            }
-        }
-        if violations.len() >= PUBLISH_VIOLATIONS_MAX {
-            break;
-        }
-    }
-    let bytes = out[before..].iter().map(|event| event.encoded().len()).sum();
-    let error = if !violations.is_empty() {
-        match are_unfit {
-            true => PublishError::Unfit { violations },
-            false => PublishError::Invalid { violations },
-        }
-    } else if let Some(error) = too_large {
-        error
-    } else if bytes > REQUEST_BYTES_MAX {
-        PublishError::TooManyBytes { bytes, limit: REQUEST_BYTES_MAX }
-    } else {
-        if !validate_only {
-            gate.count(shared.hub.misfits(), &topic);
-        }
-        return Ok(Published { receipts, durability: None });
-    };
-    out.truncate(before);
-    Err(error)
 }
 
 impl Published {

@@ -12,6 +12,8 @@ pub const EVENT_BYTES_MAX: usize = 1 << 20;
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Most events in one publish request.
 pub const REQUEST_EVENTS_MAX: usize = 1000;
+/// Publish requests that one broker checks at a time where that takes long.
+pub const ADMITTING_MAX: usize = 2;
 /// The decoder's own limit lies above ours, so that a client reads our error and not the codec's.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + (64 << 10);
 /// Events of several publishes are stored together up to this many …

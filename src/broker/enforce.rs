@@ -13,7 +13,7 @@ use crate::{
     hub::Misfits,
     proto::{self, event::Payload},
     schema::{
-        Registry, Schemas, Version,
+        Registry, Schemas,
         enforce::{self, judge},
     },
     topic::Topic,
@@ -195,37 +195,23 @@ fn is_to_be_bytes(message: &proto::Event) -> bool {
     matches!(message.payload, Some(Payload::Json(_))) && is_protobuf(&message.data_content_type)
 }
 
-/// Types of these events whose newest versions are large and were never linked.
-pub(super) fn unlinked(
+/// Whether it takes long to check these events: a large type is to be linked first.
+pub(super) fn takes_long(
     registry: &Registry,
     settings: &TopicSettings,
     events: &[Incoming],
-) -> Vec<Arc<Version>> {
+) -> bool {
     if !enforce::is_asked(&settings.schema) {
-        return Vec::new();
+        return false;
     }
     let schemas = registry.snapshot();
     // Nearly always: otherwise each event is read for it.
     if !schemas.has_unlinked() {
-        return Vec::new();
+        return false;
     }
     let default_type = settings.default_type.as_deref().unwrap_or(UNTYPED);
-    let mut unlinked: Vec<Arc<Version>> = Vec::new();
-    for event in events {
-        let Ok(version) = schemas.get(event.type_or(default_type), 0) else { continue };
-        if version.is_large()
-            && !version.is_linked()
-            && !unlinked.iter().any(|v| Arc::ptr_eq(v, version))
-        {
-            unlinked.push(version.clone());
-        }
-    }
-    unlinked
-}
-
-/// An error of any is told to whoever asks for it next.
-pub(super) fn link(versions: &[Arc<Version>]) {
-    for version in versions {
-        let _ = version.checker();
-    }
+    events.iter().any(|event| {
+        let version = schemas.get(event.type_or(default_type), 0);
+        version.is_ok_and(|version| version.is_large() && !version.is_linked())
+    })
 }

@@ -16,11 +16,13 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
-    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
-use super::{Publish, PublishError, Published, Shared, admit_all, enforce};
+use super::{
+    Publish, PublishError, Published, Shared,
+    admission::{Admission, admit_all},
+};
 use crate::{
     backend::{Append, Appended, BackendError, TopicSettings, topics::Configured},
     event::{Event, Violation},
@@ -79,14 +81,17 @@ pub struct Pipeline {
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
     gathered: VecDeque<Group>,
     gathering: HashMap<Topic, usize>,
-    /// A request of types that are being linked: nothing else is taken meanwhile.
-    linking: Option<Linking>,
+    /// A request that takes long to admit: nothing else is taken meanwhile.
+    admitting: Option<(Taken, Admission)>,
 }
 
-struct Linking {
+/// A request without its events.
+struct Taken {
     tag: u64,
-    request: Publish,
-    task: JoinHandle<()>,
+    topic: Topic,
+    settings: Arc<TopicSettings>,
+    validate_only: bool,
+    expected_last: Option<Position>,
 }
 
 struct Asked {
@@ -154,7 +159,7 @@ impl Pipeline {
             storing: FuturesOrdered::new(),
             gathered: VecDeque::new(),
             gathering: HashMap::new(),
-            linking: None,
+            admitting: None,
         })
     }
 
@@ -162,12 +167,12 @@ impl Pipeline {
     pub fn has_room(&self) -> bool {
         self.asked.len() < PIPELINE_REQUESTS_MAX
             && self.bytes < PIPELINE_BYTES_MAX
-            && self.linking.is_none()
+            && self.admitting.is_none()
     }
 
     /// Whether every request was answered, and every answer taken.
     pub fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.linking.is_none()
+        self.asked.is_empty() && self.admitting.is_none()
     }
 
     /// The topic of this name, where it is the last one's: to parse a name once is enough.
@@ -177,25 +182,28 @@ impl Pipeline {
 
     /// Takes a request where there is room. Refused or not, it is answered in its turn.
     pub fn push(&mut self, tag: u64, request: Publish) {
-        assert!(self.linking.is_none(), "a request is pushed only where there is room");
+        assert!(self.admitting.is_none(), "a request is pushed only where there is room");
         let settings = match self.settings(&request.topic) {
             Ok(settings) => settings,
             Err(error) => return self.refuse(tag, error.into()),
         };
-        let unlinked = enforce::unlinked(&self.shared.registry, &settings, &request.events);
-        if !unlinked.is_empty() {
-            let task = tokio::task::spawn_blocking(move || enforce::link(&unlinked));
-            self.linking = Some(Linking { tag, request, task });
-            return;
+        let Publish { validate_only, expected_last, .. } = request;
+        let topic = request.topic.clone();
+        let taken = Taken { tag, topic, settings, validate_only, expected_last };
+        match Admission::beside(&self.shared, request, &taken.settings, &self.source) {
+            Ok(admission) => self.admitting = Some((taken, admission)),
+            Err(request) => {
+                let (shared, settings) = (&self.shared, &taken.settings);
+                let admitted =
+                    admit_all(shared, request, settings, &self.source, &mut self.admitted);
+                self.take(taken, admitted);
+            }
         }
-        self.take(tag, request, settings);
     }
 
-    fn take(&mut self, tag: u64, request: Publish, settings: Arc<TopicSettings>) {
-        let topic = request.topic.clone();
-        let Publish { validate_only, expected_last, .. } = request;
-        let admitted =
-            admit_all(&self.shared, request, &settings, &self.source, &mut self.admitted);
+    /// What passed is in `admitted`.
+    fn take(&mut self, taken: Taken, admitted: Result<Published, PublishError>) {
+        let Taken { tag, topic, settings, validate_only, expected_last } = taken;
         let published = match admitted {
             Ok(published) => published,
             Err(error) => return self.refuse(tag, error),
@@ -281,7 +289,7 @@ impl Pipeline {
     /// Hands what was pushed to the backend, and goes on with what is there. The task hears when
     /// there is more to take.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
-        self.take_linked(cx);
+        self.take_admitted(cx);
         self.gathering.clear();
         for group in self.gathered.drain(..) {
             let backend = self.shared.backend.clone();
@@ -297,17 +305,12 @@ impl Pipeline {
         }
     }
 
-    fn take_linked(&mut self, cx: &mut Context<'_>) {
-        let Some(linking) = &mut self.linking else { return };
-        // An error is a panic in linking: the request is then refused for its types.
-        if linking.task.poll_unpin(cx).is_pending() {
-            return;
-        }
-        let Some(Linking { tag, request, task: _ }) = self.linking.take() else { return };
-        match self.settings(&request.topic) {
-            Ok(settings) => self.take(tag, request, settings),
-            Err(error) => self.refuse(tag, error.into()),
-        }
+    fn take_admitted(&mut self, cx: &mut Context<'_>) {
+        let Some((_, admission)) = &mut self.admitting else { return };
+        let Poll::Ready((admitted, events)) = admission.poll_unpin(cx) else { return };
+        let Some((taken, _)) = self.admitting.take() else { return };
+        self.admitted = events;
+        self.take(taken, admitted);
     }
 
     /// The next answer, in the order of the requests, if it is there.
