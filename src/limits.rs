@@ -78,6 +78,13 @@ pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// A pattern in the rules of a schema, compiled, in bytes: what it takes for a byte of a text grows with it …
+pub const RULES_PATTERN_BYTES_MAX: usize = 256 << 10;
+/// … and all patterns of one schema.
+pub const RULES_PATTERNS_BYTES_MAX: usize = 2 << 20;
+/// Largest message of which everything that breaks its rules is looked for, in bytes; of others the first
+/// thing is told.
+pub const RULES_TOLD_BYTES_MAX: usize = 4 << 10;
 /// Types that one topic may name.
 pub const TOPIC_TYPES_MAX: usize = 64;
 /// Fields of one event that are said to be wrong.

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Registry, Schemas, Version,
+    bundled::{VALIDATE, bundled},
     compile::{inside, is_bundled},
     wire::{Fields, Value, put_bytes},
 };
@@ -120,6 +121,7 @@ impl Reflection {
         for file in DescriptorPool::global().files() {
             add(file.encode_to_vec().into(), true);
         }
+        add(bundled(VALIDATE).expect("it is compiled in").into(), true);
         Reflection { own: files, registry }
     }
 

@@ -1,0 +1,199 @@
+//! What a schema says in options of `buf.validate`, checked before the library sees it: what is not
+//! offered here, and patterns that take too much.
+
+use std::collections::BTreeSet;
+
+use prost_protovalidate::types::{
+    FieldRules, Ignore, MessageRules, OneofRules,
+    field_rules::Type::{Bytes, Map, Repeated, String as Text},
+};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor,
+    OneofDescriptor, Value,
+};
+use regex::RegexBuilder;
+
+use crate::limits::{RULES_PATTERN_BYTES_MAX, RULES_PATTERNS_BYTES_MAX};
+
+/// What is wrong with rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::schema) struct Mistake {
+    /// The message, field or oneof that has them.
+    pub(in crate::schema) of: String,
+    pub(in crate::schema) cause: String,
+}
+
+/// Reads rules of one schema.
+#[derive(Debug)]
+pub(super) struct Reader {
+    message: ExtensionDescriptor,
+    field: ExtensionDescriptor,
+    oneof: ExtensionDescriptor,
+    /// What patterns may still take.
+    patterns_left: usize,
+}
+
+/// What one message has.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) has_rules: bool,
+    /// Fields that rules look at, by number.
+    pub(super) fields: BTreeSet<u32>,
+    /// Fields whose messages are not looked into.
+    pub(super) closed: BTreeSet<u32>,
+    /// Fields whose elements are not looked into where they are empty.
+    pub(super) closed_if_empty: BTreeSet<u32>,
+}
+
+impl Reader {
+    /// None where the pool knows no rules.
+    pub(super) fn of(pool: &DescriptorPool) -> Option<Reader> {
+        Some(Reader {
+            message: pool.get_extension_by_name("buf.validate.message")?,
+            field: pool.get_extension_by_name("buf.validate.field")?,
+            oneof: pool.get_extension_by_name("buf.validate.oneof")?,
+            patterns_left: RULES_PATTERNS_BYTES_MAX,
+        })
+    }
+
+    /// `message` is one of the pool.
+    pub(super) fn read(&mut self, message: &MessageDescriptor) -> Result<Said, Mistake> {
+        let mut said = Said::default();
+        let name = message.full_name();
+        let of_message: Option<MessageRules> = read(&message.options(), &self.message, name)?;
+        if let Some(rules) = of_message {
+            said.has_rules = true;
+            no_cel(name, rules.cel.len() + rules.cel_expression.len())?;
+            let named = rules.oneof.iter().flat_map(|oneof| &oneof.fields);
+            let named = named.filter_map(|name| message.get_field_by_name(name));
+            said.fields.extend(named.map(|field| field.number()));
+        }
+        message.oneofs().try_for_each(|oneof| self.oneof(&oneof, &mut said))?;
+        message.fields().try_for_each(|field| self.field(&field, &mut said))?;
+        Ok(said)
+    }
+
+    fn oneof(&self, oneof: &OneofDescriptor, said: &mut Said) -> Result<(), Mistake> {
+        let rules: Option<OneofRules> = read(&oneof.options(), &self.oneof, oneof.full_name())?;
+        if rules.is_some_and(|rules| rules.required()) {
+            said.has_rules = true;
+            said.fields.extend(oneof.fields().map(|field| field.number()));
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, field: &FieldDescriptor, said: &mut Said) -> Result<(), Mistake> {
+        let rules: Option<FieldRules> = read(&field.options(), &self.field, field.full_name())?;
+        let Some(rules) = rules else { return Ok(()) };
+        said.has_rules = true;
+        said.fields.insert(field.number());
+        let inside = match &rules.r#type {
+            Some(Repeated(rules)) => rules.items.as_deref().map(FieldRules::ignore),
+            Some(Map(rules)) => rules.values.as_deref().map(FieldRules::ignore),
+            _ => None,
+        };
+        if rules.ignore() == Ignore::Always || inside == Some(Ignore::Always) {
+            said.closed.insert(field.number());
+        }
+        if inside == Some(Ignore::IfZeroValue) {
+            said.closed_if_empty.insert(field.number());
+        }
+        self.check(&rules, field.full_name())
+    }
+
+    /// Calls itself as deep as rules say something of elements.
+    fn check(&mut self, rules: &FieldRules, of: &str) -> Result<(), Mistake> {
+        no_cel(of, rules.cel.len() + rules.cel_expression.len())?;
+        match &rules.r#type {
+            Some(Text(text)) if text.pattern.is_some() => self.pattern(text.pattern(), of),
+            Some(Bytes(bytes)) if bytes.pattern.is_some() => self.pattern(bytes.pattern(), of),
+            Some(Repeated(rules)) => rules.items.iter().try_for_each(|rules| self.check(rules, of)),
+            Some(Map(rules)) => {
+                let mut inside = rules.keys.iter().chain(&rules.values);
+                inside.try_for_each(|rules| self.check(rules, of))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What one takes is found by trying: nothing else tells.
+    fn pattern(&mut self, pattern: &str, of: &str) -> Result<(), Mistake> {
+        const SMALLEST: usize = 4 << 10;
+        let mut allowed = SMALLEST;
+        loop {
+            let error = match RegexBuilder::new(pattern).size_limit(allowed).build() {
+                Ok(_) => break,
+                Err(error) => error,
+            };
+            let is_large = matches!(error, regex::Error::CompiledTooBig(_));
+            if is_large && allowed < RULES_PATTERN_BYTES_MAX {
+                allowed *= 2;
+                continue;
+            }
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let cause = match is_large {
+                true => format!(
+                    "its pattern takes more than {RULES_PATTERN_BYTES_MAX} bytes when it is \
+                     compiled: repeat less, or write [0-9A-Za-z_] for \\w"
+                ),
+                false => format!("its pattern is none: {last}"),
+            };
+            return Err(mistake(of, cause));
+        }
+        self.patterns_left = self.patterns_left.checked_sub(allowed).ok_or_else(|| {
+            let limit = RULES_PATTERNS_BYTES_MAX;
+            let cause = format!("all patterns of the schema take more than {limit} bytes");
+            mistake(of, format!("{cause} when they are compiled: use fewer, or shorter ones"))
+        })?;
+        Ok(())
+    }
+}
+
+fn read<T: prost::Message + Default>(
+    options: &DynamicMessage,
+    extension: &ExtensionDescriptor,
+    of: &str,
+) -> Result<Option<T>, Mistake> {
+    if !options.has_extension(extension) {
+        return Ok(None);
+    }
+    let rules = options.get_extension(extension);
+    let Value::Message(rules) = &*rules else { return Ok(None) };
+    known_only(rules, of)?;
+    let rules = rules.transcode_to().map_err(|error| mistake(of, error.to_string()))?;
+    Ok(Some(rules))
+}
+
+/// Calls itself as deep as rules are nested, which brackets and the canonical form bound.
+fn known_only(rules: &DynamicMessage, of: &str) -> Result<(), Mistake> {
+    if let Some((own, _)) = rules.extensions().next() {
+        let cause = format!(
+            "{:?} is a predefined rule of your own, which is not offered: write what it says at the field",
+            own.full_name()
+        );
+        return Err(mistake(of, cause));
+    }
+    if let Some(unknown) = rules.unknown_fields().next() {
+        let cause = format!(
+            "{} has no field {} that this broker knows: leave it out, or use a newer broker",
+            prost_reflect::ReflectMessage::descriptor(rules).full_name(),
+            unknown.number()
+        );
+        return Err(mistake(of, cause));
+    }
+    let values = rules.fields().flat_map(|(_, value)| match value.as_list() {
+        Some(values) => values,
+        None => std::slice::from_ref(value),
+    });
+    values.filter_map(Value::as_message).try_for_each(|rules| known_only(rules, of))
+}
+
+fn no_cel(of: &str, rules: usize) -> Result<(), Mistake> {
+    let cause = "it has rules in CEL, which this broker does not check yet: leave them out";
+    if rules == 0 { Ok(()) } else { Err(mistake(of, cause.into())) }
+}
+
+pub(super) fn mistake(of: &str, cause: String) -> Mistake {
+    Mistake { of: of.to_owned(), cause }
+}
