@@ -6,6 +6,7 @@
 //! counted as it runs ([`Budget`]). Which names there are, and what they stand for, is told by who asks
 //! ([`Names`], [`Scope`]).
 
+mod trials;
 mod values;
 
 use std::{
@@ -29,8 +30,13 @@ use cel::{
 };
 use regex::{Regex, RegexBuilder};
 
-use self::values::Pattern;
-pub(crate) use self::values::{ATTRIBUTES, Boxed, Budget, Object, Source, json, of_message};
+pub(crate) use self::values::{
+    ATTRIBUTES, Boxed, Budget, Object, Source, json, of_message, of_proto, time_value,
+};
+use self::{
+    trials::{Trial, Tried},
+    values::Pattern,
+};
 use crate::limits::{
     CEL_BYTES_MAX, CEL_DEPTH_MAX, CEL_LOOPS_DEEP_MAX, CEL_NODES_MAX, CEL_PATTERN_BYTES_MAX,
 };
@@ -38,6 +44,7 @@ use crate::limits::{
 /// Names that no expression can have, so that they are ours.
 const STEP: &str = "@step";
 const PATTERN: &str = "@pattern";
+const TRIAL: &str = "@trial";
 /// Behind the name of a field: not its value is asked for, but whether it is set.
 const SET: char = '\0';
 
@@ -88,6 +95,8 @@ pub(crate) struct Names {
     pub(crate) fixed: Option<(&'static str, &'static [&'static str])>,
     /// What the expression is called.
     pub(crate) what: &'static str,
+    /// Whether there are the functions of protovalidate.
+    pub(crate) trials: bool,
 }
 
 /// What names stand for.
@@ -131,6 +140,7 @@ pub(crate) struct Program {
     loops: Vec<u32>,
     nodes: u32,
     patterns: Vec<Regex>,
+    trials: Vec<Trial>,
 }
 
 /// Says of a token that a mistake stands there.
@@ -143,6 +153,7 @@ struct Checked<'a> {
     loops: Vec<u32>,
     nodes: u32,
     patterns: Vec<Regex>,
+    trials: Vec<Trial>,
     /// Names that loops around have given.
     variables: Vec<String>,
     deep: usize,
@@ -184,6 +195,9 @@ impl VariableResolver for Resolver<'_> {
             let pattern = &self.program.patterns[index];
             return Some(CowVal::owned(Pattern::new(pattern, self.budget)));
         }
+        if let Some(index) = numbered(TRIAL) {
+            return Some(CowVal::owned(Tried::new(self.program.trials[index], self.budget)));
+        }
         self.scope.value(name, self.budget).map(CowVal::Owned)
     }
 }
@@ -219,16 +233,22 @@ impl Program {
             loops: Vec::new(),
             nodes: 0,
             patterns: Vec::new(),
+            trials: Vec::new(),
             variables: Vec::new(),
             deep: 0,
         };
         checked.check(&mut expression)?;
-        let Checked { loops, nodes, patterns, .. } = checked;
-        Ok(Program { text: text.to_owned(), expression, loops, nodes, patterns })
+        let Checked { loops, nodes, patterns, trials, .. } = checked;
+        Ok(Program { text: text.to_owned(), expression, loops, nodes, patterns, trials })
     }
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Those of `matches`.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(Regex::as_str)
     }
 
     /// Also says how many steps it took, of those that it may.
@@ -328,6 +348,12 @@ impl Checked<'_> {
 
     fn call(&mut self, call: &mut CallExpr) -> Result<(), Mistake> {
         let (name, on) = (call.func_name.as_str(), call.target.is_some());
+        if self.names.trials
+            && on
+            && let Some(trial) = Trial::of(name, &call.args)
+        {
+            return self.trial(call, trial);
+        }
         let is_offered = match (name, on, call.args.len()) {
             ("matches", true, 1) | ("matches", false, 2) => return self.matches(call),
             (operators::NOT_STRICTLY_FALSE, false, _) => true,
@@ -339,8 +365,9 @@ impl Checked<'_> {
             _ => false,
         };
         if !is_offered {
+            let trials = if self.names.trials { &trials::NAMES[..] } else { &[] };
             let functions =
-                [&FUNCTIONS[..], &OF_TEXTS, &["matches"], &OF_TIMES].concat().join(", ");
+                [&FUNCTIONS[..], &OF_TEXTS, &["matches"], trials, &OF_TIMES].concat().join(", ");
             let message = format!(
                 "there is no {name:?} that is called so: there are {functions}, and the macros has, \
                  all, exists and exists_one"
@@ -350,6 +377,16 @@ impl Checked<'_> {
         let CallExpr { target, args, .. } = call;
         target.iter_mut().try_for_each(|target| self.check(target))?;
         args.iter_mut().try_for_each(|argument| self.check(argument))
+    }
+
+    fn trial(&mut self, call: &mut CallExpr, trial: Trial) -> Result<(), Mistake> {
+        let Some(mut value) = call.target.take() else { return Ok(()) };
+        self.check(&mut value)?;
+        let trial_name = format!("{TRIAL}{}", self.trials.len());
+        self.trials.push(trial);
+        call.func_name = operators::IN.into();
+        call.args = vec![*value, IdedExpr { id: 0, expr: Expr::Ident(trial_name) }];
+        Ok(())
     }
 
     /// The pattern is compiled here, once; where it is asked for is a value that knows it.

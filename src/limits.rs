@@ -82,6 +82,14 @@ pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
 pub const RULES_PATTERN_BYTES_MAX: usize = 256 << 10;
 /// … and all patterns of one schema.
 pub const RULES_PATTERNS_BYTES_MAX: usize = 2 << 20;
+/// All rules in CEL of one schema, in bytes of their text; one of them is as long as a filter may be.
+pub const RULES_CEL_BYTES_MAX: usize = 64 << 10;
+/// Steps that all rules in CEL may take of one event, with those that its bytes allow.
+pub const RULES_STEPS_MAX: u32 = 500_000;
+/// What the smallest is allowed …
+pub const RULES_STEPS_SMALL: u32 = 2000;
+/// … and how much more for each byte.
+pub const RULES_STEPS_PER_BYTE: u32 = 8;
 /// Largest message of which everything that breaks its rules is looked for, in bytes; of others the first
 /// thing is told.
 pub const RULES_TOLD_BYTES_MAX: usize = 4 << 10;

@@ -281,7 +281,11 @@ pub(crate) fn of_message<'v>(message: &'v DynamicMessage, budget: &'v Budget) ->
     })
 }
 
-pub(crate) fn time(seconds: i64, nanos: i32) -> Option<DateTime<chrono::FixedOffset>> {
+pub(crate) fn time_value<'v>(time: DateTime<chrono::FixedOffset>) -> Boxed<'v> {
+    Box::new(CelTimestamp::from(time))
+}
+
+fn time(seconds: i64, nanos: i32) -> Option<DateTime<chrono::FixedOffset>> {
     let time = DateTime::from_timestamp(seconds, u32::try_from(nanos).ok()?)?;
     Some(time.fixed_offset())
 }

@@ -23,8 +23,12 @@ use crate::{
     schema::Registry,
 };
 
-const NAMES: Names =
-    Names { all: &["event", "data"], fixed: Some(("event", &ATTRIBUTES)), what: "a filter" };
+const NAMES: Names = Names {
+    all: &["event", "data"],
+    fixed: Some(("event", &ATTRIBUTES)),
+    what: "a filter",
+    trials: false,
+};
 
 /// An expression that has passed. Equal where the text is.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 //! event holds, and where, is found here. What it takes is bounded by the event: its copy, and a few
 //! messages in which everything that is wrong is told.
 
+mod expressions;
 mod flat;
 mod library;
 mod said;
@@ -22,6 +23,7 @@ use prost_reflect::{
 
 pub(super) use self::said::Mistake;
 use self::{
+    expressions::{Allowance, Expression, OfField, Part, This},
     library::Library,
     said::{Reader, Said, mistake},
 };
@@ -37,6 +39,8 @@ pub(super) struct Rules {
 
 struct Ruled {
     own: Option<Own>,
+    expressions: Vec<Expression>,
+    of_fields: Vec<OfField>,
     inside: Vec<Inside>,
 }
 
@@ -93,7 +97,8 @@ pub(super) fn of<'a>(
         if let Some(own) = &own {
             own.try_out(&library, &message, &prefix)?;
         }
-        messages.push(Ruled { own, inside });
+        let Said { expressions, of_fields, .. } = said;
+        messages.push(Ruled { own, expressions, of_fields, inside });
     }
     Ok(Some(Rules { messages, library }))
 }
@@ -137,7 +142,9 @@ fn those_that_matter(read: &[(MessageDescriptor, Said, Vec<Inside>)]) -> Vec<boo
     for (at, (_, _, inside)) in read.iter().enumerate() {
         inside.iter().for_each(|inside| held_by[inside.message].push(at));
     }
-    let mut matter: Vec<_> = read.iter().map(|(_, said, _)| said.has_rules).collect();
+    let has_rules =
+        |said: &Said| said.has_rules || !said.expressions.is_empty() || !said.of_fields.is_empty();
+    let mut matter: Vec<_> = read.iter().map(|(_, said, _)| has_rules(said)).collect();
     let mut next: Vec<_> = (0..read.len()).filter(|at| matter[*at]).collect();
     while let Some(at) = next.pop() {
         for holder in &held_by[at] {
@@ -151,9 +158,22 @@ fn those_that_matter(read: &[(MessageDescriptor, Said, Vec<Inside>)]) -> Vec<boo
 
 impl Validator for Rules {
     fn validate(&self, message: &DynamicMessage) -> Result<Vec<Problem>, String> {
-        let mut run = Run { rules: self, path: String::new(), problems: Vec::new() };
-        run.message(0, message)?;
-        Ok(run.problems)
+        let has_expressions = |ruled: &Ruled| ruled.expressions.len() + ruled.of_fields.len() > 0;
+        let bytes = match self.messages.iter().any(has_expressions) {
+            true => message.encoded_len(),
+            false => 0,
+        };
+        let mut run = Run {
+            rules: self,
+            path: String::new(),
+            problems: Vec::new(),
+            allowance: Allowance::of(bytes),
+        };
+        match run.message(0, message) {
+            // It is wrong whatever the others would have said.
+            Err(_) if !run.problems.is_empty() => Ok(run.problems),
+            checked => checked.map(|()| run.problems),
+        }
     }
 }
 
@@ -162,15 +182,23 @@ struct Run<'a> {
     /// Of the message it is at, from the event down.
     path: String,
     problems: Vec<Problem>,
+    allowance: Allowance,
 }
 
 impl Run<'_> {
     /// Calls itself as deep as events may be nested.
     fn message(&mut self, at: usize, message: &DynamicMessage) -> Result<(), String> {
         let rules = self.rules;
-        let Ruled { own, inside } = &rules.messages[at];
+        let Ruled { own, expressions, of_fields, inside } = &rules.messages[at];
         if let Some(own) = own {
             self.own(own, message)?;
+        }
+        self.ask(expressions, This::Message(message), "", &"", Part::Whole)?;
+        for of_field in of_fields {
+            let OfField { field, part, expressions, .. } = of_field;
+            of_field.visit(message, |key, this| {
+                self.ask(expressions, this, field.name(), key, *part)
+            })?;
         }
         for Inside { field, message: at, closed_if_empty } in inside {
             if !message.has_field(field) {
@@ -221,6 +249,44 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// `field` and `key` are where `this` stands in the message.
+    fn ask(
+        &mut self,
+        expressions: &[Expression],
+        this: This<'_>,
+        field: &str,
+        key: &dyn fmt::Display,
+        part: Part,
+    ) -> Result<(), String> {
+        for expression in expressions {
+            if self.problems.len() >= SCHEMA_PROBLEMS_MAX {
+                break;
+            }
+            let found = match expression.ask(this, &mut self.allowance) {
+                Ok(None) => continue,
+                found => found,
+            };
+            let path = self.below(&format!("{field}{key}"));
+            let message = found.map_err(|failed| match path.as_str() {
+                "" => failed,
+                path => format!("{path}: {failed}"),
+            })?;
+            let of_key = if part == Part::Keys { "has a key: " } else { "" };
+            let message = format!("{of_key}{}", message.unwrap_or_default());
+            self.problems.push(Problem { path, message });
+        }
+        Ok(())
+    }
+
+    /// The path of what stands in the message.
+    fn below(&self, inside: &str) -> String {
+        match (self.path.as_str(), inside) {
+            (path, "") => path.to_owned(),
+            ("", inside) => inside.to_owned(),
+            (path, inside) => format!("{path}.{inside}"),
+        }
+    }
+
     fn own(&mut self, own: &Own, message: &DynamicMessage) -> Result<(), String> {
         let library = &self.rules.library;
         let flat = own.flat(message)?;
@@ -236,12 +302,7 @@ impl Run<'_> {
             if self.problems.len() >= SCHEMA_PROBLEMS_MAX {
                 break;
             }
-            let inside = violation.field_path();
-            let path = match (self.path.as_str(), inside.as_str()) {
-                (path, "") => path.to_owned(),
-                ("", inside) => inside.to_owned(),
-                (path, inside) => format!("{path}.{inside}"),
-            };
+            let path = self.below(&violation.field_path());
             let of_key = if violation.to_proto().for_key() { "has a key: " } else { "" };
             let message = match (violation.message(), violation.rule_id()) {
                 ("", rule) => format!("{of_key}breaks the rule {rule}"),

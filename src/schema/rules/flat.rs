@@ -38,6 +38,14 @@ const EXTENSIONS_INSIDE: u32 = 6;
 // Of a `FieldDescriptorProto`.
 const TYPE: u32 = 5;
 const TYPE_NAME: u32 = 6;
+const OPTIONS: u32 = 8;
+const OPTIONS_OF_MESSAGE: u32 = 7;
+// Rules in CEL, in `MessageRules` and `FieldRules`; rules of elements, in the latter.
+const CEL_OF_MESSAGE: [u32; 2] = [3, 5];
+const CEL_OF_FIELD: [u32; 2] = [23, 29];
+const REPEATED: u32 = 18;
+const MAP: u32 = 19;
+const ITEMS_KEYS_VALUES: [u32; 2] = [4, 5];
 
 /// `files` are encoded, imports first; `entries` the full names of those messages in them that are
 /// entries of maps. Every package gets `prefix` before its name.
@@ -148,6 +156,11 @@ impl Flat<'_> {
                 (NESTED, Value::Bytes(inner)) => {
                     put_bytes(&mut out, NESTED, &self.message(inner)?);
                 }
+                (OPTIONS_OF_MESSAGE, Value::Bytes(options)) => {
+                    let options =
+                        options_without(options, |rules| without(rules, &CEL_OF_MESSAGE))?;
+                    put_bytes(&mut out, OPTIONS_OF_MESSAGE, &options);
+                }
                 (EXTENSIONS_INSIDE, _) => (),
                 _ => out.extend_from_slice(field.raw),
             }
@@ -164,6 +177,9 @@ impl Flat<'_> {
             match inner? {
                 Field { number: TYPE, value: Value::Varint(value), .. } => kind = value,
                 Field { number: TYPE_NAME, value: Value::Bytes(value), .. } => name = text(value)?,
+                Field { number: OPTIONS, value: Value::Bytes(options), .. } => {
+                    put_bytes(&mut out, OPTIONS, &options_without(options, without_cel)?);
+                }
                 inner => out.extend_from_slice(inner.raw),
             }
         }
@@ -182,6 +198,55 @@ impl Flat<'_> {
         put_bytes(&mut out, TYPE_NAME, name.as_bytes());
         Ok(out)
     }
+}
+
+fn options_without(
+    options: &[u8],
+    rewrite: fn(&[u8]) -> Result<Vec<u8>, Malformed>,
+) -> Result<Vec<u8>, Malformed> {
+    rewritten(options, |field| match (field.number, field.value) {
+        (RULES, Value::Bytes(rules)) => rewrite(rules).map(Some),
+        _ => Ok(None),
+    })
+}
+
+/// The library takes none; calls itself as deep as rules say something of elements.
+fn without_cel(rules: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let rules = without(rules, &CEL_OF_FIELD)?;
+    rewritten(&rules, |field| match (field.number, field.value) {
+        (REPEATED | MAP, Value::Bytes(inside)) => {
+            let inside = rewritten(inside, |field| match field.value {
+                Value::Bytes(rules) if ITEMS_KEYS_VALUES.contains(&field.number) => {
+                    without_cel(rules).map(Some)
+                }
+                _ => Ok(None),
+            });
+            inside.map(Some)
+        }
+        _ => Ok(None),
+    })
+}
+
+fn without(message: &[u8], fields: &[u32]) -> Result<Vec<u8>, Malformed> {
+    let kept = Fields::of(message)
+        .filter(|field| !field.as_ref().is_ok_and(|field| fields.contains(&field.number)));
+    kept.map(|field| Ok(field?.raw)).collect::<Result<Vec<_>, _>>().map(|kept| kept.concat())
+}
+
+/// With other values of some fields.
+fn rewritten(
+    message: &[u8],
+    value_of: impl Fn(&Field<'_>) -> Result<Option<Vec<u8>>, Malformed>,
+) -> Result<Vec<u8>, Malformed> {
+    let mut out = Vec::new();
+    for field in Fields::of(message) {
+        let field = field?;
+        match value_of(&field)? {
+            Some(value) => put_bytes(&mut out, field.number, &value),
+            None => out.extend_from_slice(field.raw),
+        }
+    }
+    Ok(out)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use prost_protovalidate::types::{
-    FieldRules, Ignore, MessageRules, OneofRules,
+    FieldRules, Ignore, MessageRules, OneofRules, Rule,
     field_rules::Type::{Bytes, Map, Repeated, String as Text},
 };
 use prost_reflect::{
@@ -13,7 +13,8 @@ use prost_reflect::{
 };
 use regex::RegexBuilder;
 
-use crate::limits::{RULES_PATTERN_BYTES_MAX, RULES_PATTERNS_BYTES_MAX};
+use super::expressions::{Expression, OfField};
+use crate::limits::{RULES_CEL_BYTES_MAX, RULES_PATTERN_BYTES_MAX, RULES_PATTERNS_BYTES_MAX};
 
 /// What is wrong with rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +32,17 @@ pub(super) struct Reader {
     oneof: ExtensionDescriptor,
     /// What patterns may still take.
     patterns_left: usize,
+    /// What texts of expressions may still take.
+    cel_left: usize,
 }
 
 /// What one message has.
 #[derive(Debug, Default)]
 pub(super) struct Said {
+    /// Such as the library evaluates.
     pub(super) has_rules: bool,
+    pub(super) expressions: Vec<Expression>,
+    pub(super) of_fields: Vec<OfField>,
     /// Fields that rules look at, by number.
     pub(super) fields: BTreeSet<u32>,
     /// Fields whose messages are not looked into.
@@ -53,6 +59,7 @@ impl Reader {
             field: pool.get_extension_by_name("buf.validate.field")?,
             oneof: pool.get_extension_by_name("buf.validate.oneof")?,
             patterns_left: RULES_PATTERNS_BYTES_MAX,
+            cel_left: RULES_CEL_BYTES_MAX,
         })
     }
 
@@ -62,8 +69,11 @@ impl Reader {
         let name = message.full_name();
         let of_message: Option<MessageRules> = read(&message.options(), &self.message, name)?;
         if let Some(rules) = of_message {
-            said.has_rules = true;
-            no_cel(name, rules.cel.len() + rules.cel_expression.len())?;
+            said.has_rules = !rules.oneof.is_empty();
+            self.cel(&rules.cel_expression, &rules.cel, name)?;
+            said.expressions = Expression::all(&rules.cel_expression, &rules.cel, name)?;
+            let mut expressions = said.expressions.iter();
+            expressions.try_for_each(|expression| self.patterns(expression, name))?;
             let named = rules.oneof.iter().flat_map(|oneof| &oneof.fields);
             let named = named.filter_map(|name| message.get_field_by_name(name));
             said.fields.extend(named.map(|field| field.number()));
@@ -85,8 +95,18 @@ impl Reader {
     fn field(&mut self, field: &FieldDescriptor, said: &mut Said) -> Result<(), Mistake> {
         let rules: Option<FieldRules> = read(&field.options(), &self.field, field.full_name())?;
         let Some(rules) = rules else { return Ok(()) };
-        said.has_rules = true;
-        said.fields.insert(field.number());
+        self.check(&rules, field.full_name())?;
+        let expressions = OfField::all(&rules, field)?;
+        for expression in expressions.iter().flat_map(|of_field| &of_field.expressions) {
+            self.patterns(expression, field.full_name())?;
+        }
+        said.of_fields.extend(expressions);
+        if (FieldRules { cel: vec![], cel_expression: vec![], ..rules.clone() })
+            != Default::default()
+        {
+            said.has_rules = true;
+            said.fields.insert(field.number());
+        }
         let inside = match &rules.r#type {
             Some(Repeated(rules)) => rules.items.as_deref().map(FieldRules::ignore),
             Some(Map(rules)) => rules.values.as_deref().map(FieldRules::ignore),
@@ -98,12 +118,12 @@ impl Reader {
         if inside == Some(Ignore::IfZeroValue) {
             said.closed_if_empty.insert(field.number());
         }
-        self.check(&rules, field.full_name())
+        Ok(())
     }
 
     /// Calls itself as deep as rules say something of elements.
     fn check(&mut self, rules: &FieldRules, of: &str) -> Result<(), Mistake> {
-        no_cel(of, rules.cel.len() + rules.cel_expression.len())?;
+        self.cel(&rules.cel_expression, &rules.cel, of)?;
         match &rules.r#type {
             Some(Text(text)) if text.pattern.is_some() => self.pattern(text.pattern(), of),
             Some(Bytes(bytes)) if bytes.pattern.is_some() => self.pattern(bytes.pattern(), of),
@@ -114,6 +134,21 @@ impl Reader {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Before any of them is read.
+    fn cel(&mut self, expressions: &[String], rules: &[Rule], of: &str) -> Result<(), Mistake> {
+        let texts = rules.iter().map(|rule| rule.expression().len() + rule.message().len());
+        let bytes = texts.chain(expressions.iter().map(String::len)).sum();
+        self.cel_left = self.cel_left.checked_sub(bytes).ok_or_else(|| {
+            let limit = RULES_CEL_BYTES_MAX;
+            mistake(of, format!("all rules in CEL of the schema have more than {limit} bytes"))
+        })?;
+        Ok(())
+    }
+
+    fn patterns(&mut self, expression: &Expression, of: &str) -> Result<(), Mistake> {
+        expression.program.patterns().try_for_each(|pattern| self.pattern(pattern, of))
     }
 
     /// What one takes is found by trying: nothing else tells.
@@ -187,11 +222,6 @@ fn known_only(rules: &DynamicMessage, of: &str) -> Result<(), Mistake> {
         None => std::slice::from_ref(value),
     });
     values.filter_map(Value::as_message).try_for_each(|rules| known_only(rules, of))
-}
-
-fn no_cel(of: &str, rules: usize) -> Result<(), Mistake> {
-    let cause = "it has rules in CEL, which this broker does not check yet: leave them out";
-    if rules == 0 { Ok(()) } else { Err(mistake(of, cause.into())) }
 }
 
 pub(super) fn mistake(of: &str, cause: String) -> Mistake {

@@ -280,10 +280,6 @@ fn mistakes_in_rules_are_refused_with_their_place() {
             "a.proto:2:1: the rules of a.A: field x not found",
         ),
         ("message A { string f = 1 [(buf.validate.field).nope = 1]; }", "a.proto:2:"),
-        (
-            "message A { string f = 1 [(buf.validate.field).cel = {id: 'x', expression: 'true'}]; }",
-            "a.proto:2:13: the rules of a.A.f: it has rules in CEL",
-        ),
     ] {
         let error = compile(body).expect_err(body);
         assert!(error.starts_with(expected), "{body}: {error}");
@@ -390,4 +386,146 @@ fn events_and_schemas_that_nest_deep_are_bounded() {
         .collect();
     let line = checker(&format!("message A {{ M0 m = 1; }} {line}"));
     assert_eq!(broken(&line, r#"{"m": {"s": "x", "next": {}}}"#).len(), 1);
+}
+
+#[test]
+fn rules_in_cel_see_their_value_and_say_what_is_wrong() {
+    let checker = checker(
+        "message A {
+           option (buf.validate.message).cel = {id: 'a.order', message: 'first must not be after last',
+             expression: 'this.first <= this.last'};
+           option (buf.validate.message).cel_expression = '!has(this.item) || this.item.price < 100.0';
+           int32 first = 1; int32 last = 2; Item item = 3;
+           string mail = 4 [(buf.validate.field).cel = {id: 'mail',
+             expression: 'this.isEmail() ? \\'\\' : this + \\' is no address\\''},
+             (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];
+           repeated int32 even = 5 [(buf.validate.field).repeated.items.cel = {id: 'even', expression: 'this % 2 == 0'}];
+           map<string, int32> counts = 6 [(buf.validate.field).map = {
+             keys: {cel: {id: 'lower', expression: 'this.matches(\\'^[a-z]+$\\')'}},
+             values: {cel: {id: 'few', expression: 'this < 10'}}}];
+           google.protobuf.Timestamp at = 7 [(buf.validate.field).cel = {id: 'past', expression: 'this < now'}];
+           repeated string tags = 8 [(buf.validate.field).cel = {id: 'tags', expression: 'this.unique()'},
+             (buf.validate.field).repeated.max_items = 3];
+           optional double part = 9 [(buf.validate.field).cel = {id: 'part', expression: '!this.isNan() && !this.isInf()'}];
+           google.protobuf.Int32Value wrapped = 10 [(buf.validate.field).cel = {id: 'odd', expression: 'this % 2 == 1'}];
+           repeated Item items = 11 [(buf.validate.field).cel = {id: 'all', expression: 'this.all(i, i.price > 0.0)'}];
+           string host = 12 [(buf.validate.field) = {ignore: IGNORE_IF_ZERO_VALUE, cel: {id: 'host',
+             expression: 'this.isHostname() || this.isIp(4) || this.isIpPrefix(6, true) || this.isUri() || this.isHostAndPort(true)'}}];
+         }
+         message Item { double price = 1 [(buf.validate.field).cel = {id: 'price', expression: 'this >= 0.0'}]; }",
+    );
+    for (json, expected) in [
+        (
+            r#"{"first": 1, "last": 2, "item": {"price": 5}, "mail": "a@b.example", "even": [2, 4], "counts": {"a": 1},
+            "at": "2001-01-01T00:00:00Z", "tags": ["a", "b"], "part": 0.5, "wrapped": 3, "host": "127.0.0.1"}"#,
+            "",
+        ),
+        (r#"{"first": 3, "last": 2}"#, "data: first must not be after last"),
+        (r#"{"item": {"price": 500}}"#, "data: breaks the rule !has(this.item) ||"),
+        (r#"{"item": {"price": -1}}"#, "data.item.price: breaks the rule price"),
+        (r#"{"mail": "nobody"}"#, "data.mail: nobody is no address"),
+        (r#"{"even": [2, 3]}"#, "data.even[1]: breaks the rule even"),
+        (r#"{"counts": {"A": 1}}"#, r#"data.counts["A"]: has a key: breaks the rule lower"#),
+        (r#"{"counts": {"a": 11}}"#, r#"data.counts["a"]: breaks the rule few"#),
+        (r#"{"at": "9001-01-01T00:00:00Z"}"#, "data.at: breaks the rule past"),
+        (r#"{"tags": ["a", "a"]}"#, "data.tags: breaks the rule tags"),
+        (r#"{"tags": ["a", "b", "c", "d"]}"#, "data.tags: must have at most 3 items"),
+        (r#"{"part": "NaN"}"#, "data.part: breaks the rule part"),
+        (r#"{"part": "-Infinity"}"#, "data.part: breaks the rule part"),
+        (r#"{"wrapped": 2}"#, "data.wrapped: breaks the rule odd"),
+        (r#"{"items": [{"price": 1}, {}]}"#, "data.items: breaks the rule all"),
+        (r#"{"host": "b.example"}"#, ""),
+        (r#"{"host": "b.example:80"}"#, ""),
+        (r#"{"host": "2001:db8::/32"}"#, ""),
+        (r#"{"host": "no host"}"#, "data.host: breaks the rule host"),
+        ("{}", ""),
+    ] {
+        let found = broken(&checker, json);
+        assert_eq!(found.len(), usize::from(!expected.is_empty()), "{json}: {found:?}");
+        assert!(found.iter().all(|found| found.starts_with(expected)), "{json}: {found:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_cel_are_refused_with_their_place_in_the_expression() {
+    let long = "true || ".repeat(300) + "true";
+    for (expression, expected) in [
+        ("thi.x == 1", "line 1, column 1: there is no \"thi\": there are this and now"),
+        ("true &&\\n this.shout()", "line 2, column 7: there is no \"shout\""),
+        ("this.format([1])", "line 1, column 6: there is no \"format\""),
+        ("this.map(x, x).unique()", "line 1, column 6: map and filter are not offered"),
+        ("this.isIp(this)", "line 1, column 6: there is no \"isIp\" that is called so"),
+        ("this.matches('(a{1000}){1000}')", "the pattern is none"),
+        ("event.type == ''", "there is no \"event\""),
+        ("this ==", "line 1, column 8"),
+        (&long, "it has 2404 bytes, and may have 2048"),
+    ] {
+        let body = format!(
+            "message A {{ string f = 1 [(buf.validate.field).cel = {{id: 'x', expression: \"{expression}\"}}]; }}"
+        );
+        let error = compile(&body).expect_err(expression);
+        assert!(error.starts_with("a.proto:2:13: the rules of a.A.f: in \"x\", "), "{error}");
+        assert!(error.contains(expected), "{expression}: {error}");
+    }
+    let many: String = (0..100)
+        .map(|n| {
+            format!(
+                "string f{n} = {} [(buf.validate.field).cel_expression = '{}true'];",
+                n + 1,
+                "true || ".repeat(90)
+            )
+        })
+        .collect();
+    let error = compile(&format!("message A {{ {many} }}")).expect_err("too much");
+    assert!(error.contains("all rules in CEL of the schema have more than 65536 bytes"), "{error}");
+}
+
+/// A mistake in the rules, not in the event: on a topic that rejects it is refused as well.
+fn failed(checker: &Checker, event: &[u8]) -> String {
+    match checker.check(event, "data") {
+        Err(CheckError::RulesFailed { cause, .. }) => cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rules_that_would_run_for_ever_end_and_rules_without_an_answer_are_said_to_fail() {
+    let of = |kind: &str, expression: &str| {
+        checker(&format!(
+            "message A {{ {kind} f = 1 [(buf.validate.field).cel = {{id: 'x', expression: \"{expression}\"}}]; }} message I {{ string s = 1; }}"
+        ))
+    };
+    let mut event = vec![0x0a];
+    prost::encoding::encode_varint(100_000, &mut event);
+    event.resize(event.len() + 100_000, 1);
+    let slow = of("repeated int32", "this.all(a, this.all(b, a == b))");
+    assert_eq!(
+        failed(&slow, &event),
+        "f: rule \"x\" takes more steps than an event of this size may"
+    );
+    let text = of(
+        "string",
+        "(this + this + this).contains('b') || this.matches('(a|aa)+$') || this.isUri()",
+    );
+    assert!(text.check(&event, "data").is_err());
+    let items = checker(
+        "message A { repeated int32 f = 1 [(buf.validate.field).repeated.items.cel = {id: 'x', expression: 'this > 0'}]; }",
+    );
+    assert!(failed(&items, &event).ends_with("takes more steps than an event of this size may"));
+    assert!(items.check(&event[..4], "data").is_err(), "cut off");
+    assert!(items.check(b"\x0a\x03\x01\x02\x03", "data").is_ok());
+
+    assert!(
+        failed(&of("int32", "10 / this > 1"), b"").starts_with("f: rule \"x\" has no answer: ")
+    );
+    assert_eq!(
+        failed(&of("int32", "this"), b""),
+        "f: rule \"x\" answers neither true or false nor a text"
+    );
+    assert!(failed(&of("I", "this.nothing == 1"), b"\x0a\x00").contains("has no answer"));
+    // What is wrong all the same is told.
+    let both = checker(
+        "message A { int32 f = 1 [(buf.validate.field) = {int32: {gt: 0}, cel: {id: 'x', expression: '10 / this > 1'}}]; }",
+    );
+    assert_eq!(broken(&both, "{}"), ["data.f: value must be greater than 0"]);
 }
