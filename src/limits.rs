@@ -78,10 +78,13 @@ pub const SCHEMA_TYPE_BYTES_MAX: usize = 16 << 20;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
-/// A pattern in the rules of a schema, compiled, in bytes: what it takes for a byte of a text grows with it …
-pub const RULES_PATTERN_BYTES_MAX: usize = 256 << 10;
-/// … and all patterns of one schema.
-pub const RULES_PATTERNS_BYTES_MAX: usize = 2 << 20;
+/// A pattern in the rules of a schema, compiled, in bytes …
+pub const RULES_PATTERN_BYTES_MAX: usize = 64 << 10;
+/// … all patterns of one schema …
+pub const RULES_PATTERNS_BYTES_MAX: usize = 1 << 20;
+/// … and the largest of them times the bytes of an event: the worst take microseconds for a byte. The
+/// smallest are asked of every event that there can be.
+pub const RULES_PATTERN_WORK_MAX: usize = (4 << 10) * EVENT_BYTES_MAX;
 /// All rules in CEL of one schema, in bytes of their text; one of them is as long as a filter may be.
 pub const RULES_CEL_BYTES_MAX: usize = 64 << 10;
 /// Steps that all rules in CEL may take of one event, with those that its bytes allow.

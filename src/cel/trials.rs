@@ -113,23 +113,26 @@ impl Trial {
                 let is_meant = sign == 0 || (sign > 0) == (number > 0.0);
                 Some(number.is_infinite() && is_meant)
             }
-            _ => None,
+            Trial::Email
+            | Trial::Hostname
+            | Trial::HostAndPort { .. }
+            | Trial::Ip { .. }
+            | Trial::IpPrefix { .. }
+            | Trial::Uri
+            | Trial::UriRef
+            | Trial::Unique => None,
         }
     }
 }
 
 fn int(argument: &IdedExpr) -> Option<i64> {
-    match &argument.expr {
-        Expr::Literal(LiteralValue::Int(value)) => Some(*value.inner()),
-        _ => None,
-    }
+    let Expr::Literal(LiteralValue::Int(value)) = &argument.expr else { return None };
+    Some(*value.inner())
 }
 
 fn bool(argument: &IdedExpr) -> Option<bool> {
-    match &argument.expr {
-        Expr::Literal(LiteralValue::Boolean(value)) => Some(*value.inner()),
-        _ => None,
-    }
+    let Expr::Literal(LiteralValue::Boolean(value)) = &argument.expr else { return None };
+    Some(*value.inner())
 }
 
 /// Whether no two of them are equal. None where they are no scalars.
@@ -203,7 +206,13 @@ impl Container for Tried<'_> {
             want: match self.trial {
                 Trial::Nan | Trial::Inf { .. } => "double",
                 Trial::Unique => "list of scalars",
-                _ => "string",
+                Trial::Email
+                | Trial::Hostname
+                | Trial::HostAndPort { .. }
+                | Trial::Ip { .. }
+                | Trial::IpPrefix { .. }
+                | Trial::Uri
+                | Trial::UriRef => "string",
             }
             .into(),
         })

@@ -200,10 +200,8 @@ impl Compiled {
             return Ok(None);
         }
         let kept = decode(&self.descriptors)?;
-        let names: Vec<_> = kept.keys().map(String::as_str).collect();
-        let known = pool_of(&kept, &names, Known::Yes)?;
         let encoded = kept.values().map(|file| file.encoded.as_slice());
-        let rules = rules::of(&self.message, &known, encoded).map_err(|mistake| {
+        let rules = rules::of(&self.message, encoded).map_err(|mistake| {
             let rules::Mistake { of, cause } = mistake;
             let nowhere = || Place { file: String::new(), line_and_column: None };
             let place = declared_at(&of, files).or_else(|| declared_at(&of, &kept));

@@ -28,13 +28,15 @@ use self::{
     said::{Reader, Said, mistake},
 };
 use super::check::{Problem, Validator};
-use crate::limits::{RULES_TOLD_BYTES_MAX, SCHEMA_PROBLEMS_MAX};
+use crate::limits::{RULES_PATTERN_WORK_MAX, RULES_TOLD_BYTES_MAX, SCHEMA_PROBLEMS_MAX};
 
 /// Of one version of a type.
 pub(super) struct Rules {
     /// All that have rules, or hold some that do; the type is the first.
     messages: Vec<Ruled>,
     library: Library,
+    /// Compiled, in bytes.
+    largest_pattern: usize,
 }
 
 struct Ruled {
@@ -59,19 +61,17 @@ struct Inside {
     closed_if_empty: bool,
 }
 
-/// Those of `root`. `known` is a pool of the same `files` that knows what rules are.
+/// Those of `root`, whose pool has been made of these `files`, encoded.
 pub(super) fn of<'a>(
     root: &MessageDescriptor,
-    known: &DescriptorPool,
     files: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<Rules>, Mistake> {
-    let Some(mut reader) = Reader::of(known) else { return Ok(None) };
+    let mut reader = Reader::new();
     let mut found = Found::default();
     found.place(root);
     let mut read: Vec<(MessageDescriptor, Said, Vec<Inside>)> = Vec::new();
     while let Some(message) = found.messages.get(read.len()).cloned() {
-        let with_rules = known.get_message_by_name(message.full_name());
-        let said = with_rules.map_or_else(|| Ok(Said::default()), |known| reader.read(&known))?;
+        let said = reader.read(&message)?;
         let inside = message.fields().filter(|field| !said.closed.contains(&field.number()));
         let inside = inside.filter_map(|field| found.inside(field, &said)).collect();
         read.push((message, said, inside));
@@ -100,7 +100,7 @@ pub(super) fn of<'a>(
         let Said { expressions, of_fields, .. } = said;
         messages.push(Ruled { own, expressions, of_fields, inside });
     }
-    Ok(Some(Rules { messages, library }))
+    Ok(Some(Rules { messages, library, largest_pattern: reader.largest_pattern }))
 }
 
 /// Messages in the order in which they are reached.
@@ -158,11 +158,12 @@ fn those_that_matter(read: &[(MessageDescriptor, Said, Vec<Inside>)]) -> Vec<boo
 
 impl Validator for Rules {
     fn validate(&self, message: &DynamicMessage) -> Result<Vec<Problem>, String> {
-        let has_expressions = |ruled: &Ruled| ruled.expressions.len() + ruled.of_fields.len() > 0;
-        let bytes = match self.messages.iter().any(has_expressions) {
-            true => message.encoded_len(),
-            false => 0,
-        };
+        let bytes = message.encoded_len();
+        // What a pattern takes for a byte of a text grows with it.
+        if bytes.saturating_mul(self.largest_pattern) > RULES_PATTERN_WORK_MAX {
+            let limit = RULES_PATTERN_WORK_MAX / self.largest_pattern;
+            return Err(format!("with its patterns an event may have {limit} bytes"));
+        }
         let mut run = Run {
             rules: self,
             path: String::new(),

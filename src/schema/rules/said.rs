@@ -3,18 +3,24 @@
 
 use std::collections::BTreeSet;
 
+use prost::{DecodeError, Message as _};
 use prost_protovalidate::types::{
     FieldRules, Ignore, MessageRules, OneofRules, Rule,
     field_rules::Type::{Bytes, Map, Repeated, String as Text},
 };
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor,
-    OneofDescriptor, Value,
+    DynamicMessage, FieldDescriptor, MessageDescriptor, OneofDescriptor, ReflectMessage,
 };
 use regex::RegexBuilder;
 
-use super::expressions::{Expression, OfField};
-use crate::limits::{RULES_CEL_BYTES_MAX, RULES_PATTERN_BYTES_MAX, RULES_PATTERNS_BYTES_MAX};
+use super::{
+    expressions::{Expression, OfField},
+    flat::RULES,
+};
+use crate::{
+    limits::{RULES_CEL_BYTES_MAX, RULES_PATTERN_BYTES_MAX, RULES_PATTERNS_BYTES_MAX},
+    schema::wire::{Fields, Value},
+};
 
 /// What is wrong with rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +33,10 @@ pub(in crate::schema) struct Mistake {
 /// Reads rules of one schema.
 #[derive(Debug)]
 pub(super) struct Reader {
-    message: ExtensionDescriptor,
-    field: ExtensionDescriptor,
-    oneof: ExtensionDescriptor,
     /// What patterns may still take.
     patterns_left: usize,
+    /// What the largest so far takes.
+    pub(super) largest_pattern: usize,
     /// What texts of expressions may still take.
     cel_left: usize,
 }
@@ -52,22 +57,18 @@ pub(super) struct Said {
 }
 
 impl Reader {
-    /// None where the pool knows no rules.
-    pub(super) fn of(pool: &DescriptorPool) -> Option<Reader> {
-        Some(Reader {
-            message: pool.get_extension_by_name("buf.validate.message")?,
-            field: pool.get_extension_by_name("buf.validate.field")?,
-            oneof: pool.get_extension_by_name("buf.validate.oneof")?,
+    pub(super) fn new() -> Reader {
+        Reader {
             patterns_left: RULES_PATTERNS_BYTES_MAX,
+            largest_pattern: 0,
             cel_left: RULES_CEL_BYTES_MAX,
-        })
+        }
     }
 
-    /// `message` is one of the pool.
     pub(super) fn read(&mut self, message: &MessageDescriptor) -> Result<Said, Mistake> {
         let mut said = Said::default();
         let name = message.full_name();
-        let of_message: Option<MessageRules> = read(&message.options(), &self.message, name)?;
+        let of_message: Option<MessageRules> = read(&message.options(), name)?;
         if let Some(rules) = of_message {
             said.has_rules = !rules.oneof.is_empty();
             self.cel(&rules.cel_expression, &rules.cel, name)?;
@@ -84,7 +85,7 @@ impl Reader {
     }
 
     fn oneof(&self, oneof: &OneofDescriptor, said: &mut Said) -> Result<(), Mistake> {
-        let rules: Option<OneofRules> = read(&oneof.options(), &self.oneof, oneof.full_name())?;
+        let rules: Option<OneofRules> = read(&oneof.options(), oneof.full_name())?;
         if rules.is_some_and(|rules| rules.required()) {
             said.has_rules = true;
             said.fields.extend(oneof.fields().map(|field| field.number()));
@@ -93,7 +94,7 @@ impl Reader {
     }
 
     fn field(&mut self, field: &FieldDescriptor, said: &mut Said) -> Result<(), Mistake> {
-        let rules: Option<FieldRules> = read(&field.options(), &self.field, field.full_name())?;
+        let rules: Option<FieldRules> = read(&field.options(), field.full_name())?;
         let Some(rules) = rules else { return Ok(()) };
         self.check(&rules, field.full_name())?;
         let expressions = OfField::all(&rules, field)?;
@@ -176,6 +177,7 @@ impl Reader {
             };
             return Err(mistake(of, cause));
         }
+        self.largest_pattern = self.largest_pattern.max(allowed);
         self.patterns_left = self.patterns_left.checked_sub(allowed).ok_or_else(|| {
             let limit = RULES_PATTERNS_BYTES_MAX;
             let cause = format!("all patterns of the schema take more than {limit} bytes");
@@ -185,43 +187,50 @@ impl Reader {
     }
 }
 
-fn read<T: prost::Message + Default>(
+/// `T` in these options, read along the library's own descriptors: the pool need not know any.
+fn read<T: ReflectMessage + Default>(
     options: &DynamicMessage,
-    extension: &ExtensionDescriptor,
     of: &str,
 ) -> Result<Option<T>, Mistake> {
-    if !options.has_extension(extension) {
+    let options = options.encode_to_vec();
+    let mut said = Vec::new();
+    for field in Fields::of(&options).flatten() {
+        if let (RULES, Value::Bytes(rules)) = (field.number, field.value) {
+            said.extend_from_slice(rules);
+        }
+    }
+    if said.is_empty() {
         return Ok(None);
     }
-    let rules = options.get_extension(extension);
-    let Value::Message(rules) = &*rules else { return Ok(None) };
-    known_only(rules, of)?;
-    let rules = rules.transcode_to().map_err(|error| mistake(of, error.to_string()))?;
-    Ok(Some(rules))
+    let malformed = |error: DecodeError| mistake(of, format!("they do not decode: {error}"));
+    let rules = DynamicMessage::decode(T::default().descriptor(), &said[..]).map_err(malformed)?;
+    known_only(&rules, of)?;
+    rules.transcode_to().map(Some).map_err(malformed)
 }
 
 /// Calls itself as deep as rules are nested, which brackets and the canonical form bound.
 fn known_only(rules: &DynamicMessage, of: &str) -> Result<(), Mistake> {
-    if let Some((own, _)) = rules.extensions().next() {
-        let cause = format!(
-            "{:?} is a predefined rule of your own, which is not offered: write what it says at the field",
-            own.full_name()
-        );
-        return Err(mistake(of, cause));
-    }
+    /// From here on they are open for extensions.
+    const OWN: u32 = 1000;
     if let Some(unknown) = rules.unknown_fields().next() {
-        let cause = format!(
-            "{} has no field {} that this broker knows: leave it out, or use a newer broker",
-            prost_reflect::ReflectMessage::descriptor(rules).full_name(),
-            unknown.number()
-        );
+        let (name, number) = (rules.descriptor().full_name().to_owned(), unknown.number());
+        let cause = match number {
+            OWN.. => format!(
+                "field {number} of {name} is a predefined rule of your own, which is not offered: \
+                 write what it says at the field"
+            ),
+            _ => format!(
+                "{name} has no field {number} that this broker knows: leave it out, or use a newer \
+                 broker"
+            ),
+        };
         return Err(mistake(of, cause));
     }
     let values = rules.fields().flat_map(|(_, value)| match value.as_list() {
         Some(values) => values,
         None => std::slice::from_ref(value),
     });
-    values.filter_map(Value::as_message).try_for_each(|rules| known_only(rules, of))
+    values.filter_map(prost_reflect::Value::as_message).try_for_each(|rules| known_only(rules, of))
 }
 
 pub(super) fn mistake(of: &str, cause: String) -> Mistake {
