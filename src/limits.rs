@@ -82,6 +82,24 @@ pub const SCHEMA_LINKED_AT_ONCE_BYTES: usize = 16 << 10;
 /// All versions of all types, and their bytes: every broker holds them in memory.
 pub const SCHEMAS_MAX: usize = 20_000;
 pub const SCHEMAS_BYTES_MAX: usize = 256 << 20;
+/// A pattern in the rules of a schema, compiled, in bytes …
+pub const RULES_PATTERN_BYTES_MAX: usize = 64 << 10;
+/// … all patterns of one schema …
+pub const RULES_PATTERNS_BYTES_MAX: usize = 1 << 20;
+/// … and the largest of them times the bytes of an event: the worst take microseconds for a byte. The
+/// smallest are asked of every event that there can be.
+pub const RULES_PATTERN_WORK_MAX: usize = (4 << 10) * EVENT_BYTES_MAX;
+/// All rules in CEL of one schema, in bytes of their text; one of them is as long as a filter may be.
+pub const RULES_CEL_BYTES_MAX: usize = 64 << 10;
+/// Steps that all rules in CEL may take of one event, with those that its bytes allow.
+pub const RULES_STEPS_MAX: u32 = 500_000;
+/// What the smallest is allowed …
+pub const RULES_STEPS_SMALL: u32 = 2000;
+/// … and how much more for each byte.
+pub const RULES_STEPS_PER_BYTE: u32 = 8;
+/// Largest message of which everything that breaks its rules is looked for, in bytes; of others the first
+/// thing is told.
+pub const RULES_TOLD_BYTES_MAX: usize = 4 << 10;
 /// Types that one topic may name.
 pub const TOPIC_TYPES_MAX: usize = 64;
 /// Fields of one event that are said to be wrong.

@@ -10,7 +10,7 @@ use std::{
 
 /// The layers of ARCHITECTURE.md: each line may use those above it and its own, never below.
 const LAYERS: [&[&str]; 6] = [
-    &["limits", "topic", "position", "event", "frame", "compression", "proto", "view"],
+    &["limits", "topic", "position", "event", "frame", "compression", "proto", "view", "cel"],
     &["backend"],
     &["catalog", "schema", "access"],
     &["hub", "item", "lens", "subscription", "workers", "broker"],

@@ -1,91 +1,34 @@
-//! Filters that look into events: an expression in CEL (<https://cel.dev>) over the attributes of an
-//! event and its data.
+//! Filters that look into events: an expression in CEL over the attributes of an event and its data.
 //!
-//! Whoever subscribes may write one, so nothing in it may run for long. What can be known beforehand
-//! is refused at once with its place ([`Mistake`]): names that nothing has, functions that are not
-//! offered, and whatever is too long, too deep or too often nested. What depends on the event is
-//! counted as it runs ([`Budget`]), and an event that takes too much is not shown. An event on which
-//! the expression has no answer is not shown either.
-
-mod values;
+//! An event on which the expression has no answer, or takes too much for one, is not shown.
 
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{Arc, OnceLock},
 };
 
-use cel::{
-    Context, Env, ExecutionError, Value as CelValue,
-    common::{
-        ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators},
-        types::CelBool,
-        value::CowVal,
-    },
-    context::VariableResolver,
-    parser::{
-        PrattParser,
-        pratt_parser::{Lexer, TokenKind},
-    },
-};
 use prost::Message as _;
-use regex::{Regex, RegexBuilder};
+use prost_reflect::DynamicMessage;
 
-use self::values::{ATTRIBUTES, Budget, Data, Object, Pattern, Source};
+pub use crate::cel::Mistake;
 use crate::{
-    limits::{
-        CEL_BYTES_MAX, CEL_DEPTH_MAX, CEL_LOOPS_DEEP_MAX, CEL_NODES_MAX, CEL_PATTERN_BYTES_MAX,
-        CEL_STEPS_MAX, CEL_STEPS_PER_BYTE, CEL_STEPS_SMALL,
+    cel::{
+        ATTRIBUTES, Answer, Boxed, Budget, Names, NoAnswer, Object, Program, Scope, Source, json,
+        of_message,
     },
-    proto,
+    event::is_json,
+    limits::{CEL_STEPS_MAX, CEL_STEPS_PER_BYTE, CEL_STEPS_SMALL},
+    proto::{self, event::Payload},
     schema::Registry,
 };
 
-/// Names that no expression can have, so that they are ours.
-const STEP: &str = "@step";
-const PATTERN: &str = "@pattern";
-/// Behind the name of a field: not its value is asked for, but whether it is set.
-const SET: char = '\0';
-
-const OPERATORS: [&str; 18] = [
-    operators::CONDITIONAL,
-    operators::LOGICAL_AND,
-    operators::LOGICAL_OR,
-    operators::LOGICAL_NOT,
-    operators::SUBSTRACT,
-    operators::ADD,
-    operators::MULTIPLY,
-    operators::DIVIDE,
-    operators::MODULO,
-    operators::EQUALS,
-    operators::NOT_EQUALS,
-    operators::GREATER_EQUALS,
-    operators::LESS_EQUALS,
-    operators::GREATER,
-    operators::LESS,
-    operators::NEGATE,
-    operators::INDEX,
-    operators::IN,
-];
-/// With one argument, called as `size(x)`; `size` also as `x.size()`.
-const FUNCTIONS: [&str; 8] =
-    ["size", "int", "uint", "double", "string", "bool", "timestamp", "duration"];
-/// With one argument, called on a text.
-const OF_TEXTS: [&str; 3] = ["contains", "startsWith", "endsWith"];
-/// Of times, with a time zone as argument or without one.
-const OF_TIMES: [&str; 10] = [
-    "getFullYear",
-    "getMonth",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-];
+const NAMES: Names = Names {
+    all: &["event", "data"],
+    fixed: Some(("event", &ATTRIBUTES)),
+    what: "a filter",
+    trials: false,
+};
 
 /// An expression that has passed. Equal where the text is.
 #[derive(Clone)]
@@ -95,64 +38,25 @@ pub struct Expression {
     types: Arc<Registry>,
 }
 
-/// What is wrong in the text, and where: both count from 1, columns in characters.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
-pub struct Mistake {
-    pub line: usize,
-    pub column: usize,
-    pub message: String,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum NoAnswer {
-    /// No such field, another type than the expression needs, a division by zero …
-    Failed(ExecutionError),
-    /// Neither true nor false.
-    NotBool,
-    TooMuch,
-    /// Of the library.
-    Panicked,
-}
-
-struct Program {
-    text: String,
-    expression: IdedExpr,
-    /// What one turn of each loop takes, of all that stands inside it.
-    loops: Vec<u32>,
-    nodes: u32,
-    patterns: Vec<Regex>,
-}
-
-/// Says of a token that a mistake stands there.
-type IsMeant<'a> = &'a dyn Fn(&str, TokenKind) -> bool;
-
-/// What is known while an expression is checked.
-struct Checked<'a> {
-    text: &'a str,
-    loops: Vec<u32>,
-    nodes: u32,
-    patterns: Vec<Regex>,
-    /// Names that loops around have given.
-    variables: Vec<String>,
-    deep: usize,
+/// The data of an event, decoded.
+#[derive(Debug)]
+pub(crate) enum Data {
+    Json(serde_json::Value),
+    Message(DynamicMessage),
 }
 
 /// One event, as the names of an expression see it.
-struct Scope<'a> {
-    program: &'a Program,
+#[derive(Debug)]
+struct Seen<'a> {
     event: &'a proto::Event,
     types: &'a Registry,
     data: OnceLock<Option<Data>>,
-    budget: Budget,
 }
 
 impl Expression {
     pub fn parse(text: &str) -> Result<Expression, Mistake> {
-        let program = contained(|| Program::parse(text))
-            .unwrap_or_else(|| Err(Mistake::new(1, 1, "this expression cannot be read")));
-        Ok(Expression { program: Arc::new(program?), types: Arc::default() })
+        let program = Program::parse(text, &NAMES)?;
+        Ok(Expression { program: Arc::new(program), types: Arc::default() })
     }
 
     /// Data of types that are registered there is looked into.
@@ -161,7 +65,7 @@ impl Expression {
     }
 
     pub fn text(&self) -> &str {
-        &self.program.text
+        self.program.text()
     }
 
     /// Whether the event is to be shown.
@@ -170,308 +74,63 @@ impl Expression {
     }
 
     /// Also says how many steps it took.
-    pub(crate) fn evaluate(&self, event: &proto::Event) -> (Result<bool, NoAnswer>, u32) {
-        let allowed = allowed(event);
-        let scope = Scope {
-            program: &self.program,
-            event,
-            types: &self.types,
-            data: OnceLock::new(),
-            budget: Budget::new(allowed),
-        };
-        let answer = contained(|| scope.answer()).unwrap_or(Err(NoAnswer::Panicked));
-        let steps = allowed - scope.budget.left();
-        match scope.budget.left() {
-            0 => (Err(NoAnswer::TooMuch), steps),
-            _ => (answer, steps),
-        }
+    fn evaluate(&self, event: &proto::Event) -> (Result<bool, NoAnswer>, u32) {
+        let seen = Seen { event, types: &self.types, data: OnceLock::new() };
+        let (answer, steps) = self.program.evaluate(&seen, allowed(event));
+        let answer = answer.and_then(|answer| match answer {
+            Answer::Bool(answer) => Ok(answer),
+            Answer::Text(_) => Err(NoAnswer::OtherType),
+        });
+        (answer, steps)
     }
 }
 
-impl Mistake {
-    /// At a byte of the text.
-    fn at(text: &str, at: usize, message: &str) -> Mistake {
-        let before = &text[..text.floor_char_boundary(at)];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Mistake::new(line, column, message)
-    }
-
-    /// What it quotes may be as long as the expression.
-    fn new(line: usize, column: usize, message: &str) -> Mistake {
-        const MESSAGE_BYTES_MAX: usize = 500;
-        let message = message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned();
-        Mistake { line, column, message }
-    }
-}
-
-impl Scope<'_> {
-    fn answer(&self) -> Result<bool, NoAnswer> {
-        static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-        let mut context = Context::with_env(STANDARD.clone());
-        context.set_variable_resolver(self);
-        self.budget.take(self.program.nodes).map_err(NoAnswer::Failed)?;
-        let answer = CelValue::resolve_val(&self.program.expression, &context);
-        let answer = answer.map_err(NoAnswer::Failed)?;
-        answer.downcast_ref::<CelBool>().map(|answer| *answer.inner()).ok_or(NoAnswer::NotBool)
-    }
-}
-
-impl VariableResolver for Scope<'_> {
-    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
-        let numbered = |prefix: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();
+impl Scope for Seen<'_> {
+    fn value<'v>(&'v self, name: &str, budget: &'v Budget) -> Option<Boxed<'v>> {
         match name {
-            "event" => Some(CowVal::owned(Object::new(Source::Event(self.event), &self.budget))),
+            "event" => Some(Box::new(Object::new(Source::Event(self.event), budget))),
             "data" => {
                 let data = self.data.get_or_init(|| Data::of(self.event, self.types));
-                data.as_ref()?.value(&self.budget).map(CowVal::Owned)
+                data.as_ref()?.value(budget)
             }
-            _ => {
-                if let Some(index) = numbered(STEP) {
-                    // Whatever a turn looks at is at most as heavy as the heaviest element.
-                    let takes = self.program.loops[index].saturating_mul(self.budget.heaviest());
-                    self.budget.take(takes).ok()?;
-                    return Some(CowVal::owned(CelBool::from(true)));
-                }
-                let pattern = &self.program.patterns[numbered(PATTERN)?];
-                Some(CowVal::owned(Pattern::new(pattern, &self.budget)))
-            }
+            _ => None,
         }
     }
 }
 
-impl Program {
-    fn parse(text: &str) -> Result<Program, Mistake> {
-        let begin = |message: String| Mistake::new(1, 1, &message);
-        if text.len() > CEL_BYTES_MAX {
-            let bytes = text.len();
-            return Err(begin(format!("it has {bytes} bytes, and may have {CEL_BYTES_MAX}")));
+impl Data {
+    /// None where nothing is known of it.
+    pub(crate) fn of(event: &proto::Event, types: &Registry) -> Option<Data> {
+        let payload = event.payload.as_ref()?;
+        if is_json(&event.data_content_type) {
+            let value = match payload {
+                Payload::Text(text) => serde_json::from_str(text),
+                Payload::Data(data) => serde_json::from_slice(data),
+                Payload::Json(_) | Payload::Proto(_) => return None,
+            };
+            return value.ok().map(Data::Json);
         }
-        let parser = PrattParser::new()
-            .max_recursion_depth(CEL_DEPTH_MAX)
-            .max_expression_node_count(CEL_NODES_MAX)
-            .error_recovery_limit(1);
-        let mut expression = parser.parse(text).map_err(|errors| {
-            // What is of no place says only that there are more of them.
-            let first = errors.errors.into_iter().min_by_key(|error| (error.pos.0 == 0, error.pos));
-            first.map_or_else(
-                || begin("it cannot be read".into()),
-                |error| Mistake::at(text, byte_of(text, error.pos), &error.msg),
-            )
-        })?;
-        let mut checked = Checked {
-            text,
-            loops: Vec::new(),
-            nodes: 0,
-            patterns: Vec::new(),
-            variables: Vec::new(),
-            deep: 0,
+        let Payload::Data(data) = payload else { return None };
+        let schemas = types.snapshot();
+        let compiled = schemas.get(&event.r#type, 0).ok()?.compiled().ok()?;
+        let message = DynamicMessage::decode(compiled.message().clone(), data.clone());
+        message.ok().map(Data::Message)
+    }
+
+    pub(crate) fn value<'v>(&'v self, budget: &'v Budget) -> Option<Boxed<'v>> {
+        let (value, weight) = match self {
+            Data::Json(value) => json(value, budget),
+            Data::Message(message) => (of_message(message, budget)?, 1),
         };
-        checked.check(&mut expression)?;
-        let Checked { loops, nodes, patterns, .. } = checked;
-        Ok(Program { text: text.to_owned(), expression, loops, nodes, patterns })
+        budget.take(weight).ok()?;
+        Some(value)
     }
-}
-
-impl Checked<'_> {
-    /// Refuses what is not offered, and puts in what counts.
-    fn check(&mut self, expression: &mut IdedExpr) -> Result<(), Mistake> {
-        self.nodes += 1;
-        if self.nodes > u32::try_from(CEL_NODES_MAX).unwrap_or(u32::MAX) {
-            return Err(self.mistake(None, format!("it has more than {CEL_NODES_MAX} parts")));
-        }
-        self.deep += 1;
-        if self.deep > usize::from(CEL_DEPTH_MAX) {
-            let limit = CEL_DEPTH_MAX;
-            return Err(self.mistake(None, format!("its parts are nested more than {limit} deep")));
-        }
-        match &mut expression.expr {
-            Expr::Literal(_) => (),
-            Expr::Ident(name) => self.name(name)?,
-            Expr::Select(select) => {
-                let of_event = matches!(&select.operand.expr, Expr::Ident(name) if name == "event");
-                if of_event {
-                    self.attribute(&select.field)?;
-                } else {
-                    self.check(&mut select.operand)?;
-                }
-                if select.test {
-                    select.field.push(SET);
-                }
-            }
-            Expr::Call(call) => self.call(call)?,
-            Expr::List(list) if list.optional_indices.is_empty() => {
-                list.elements.iter_mut().try_for_each(|element| self.check(element))?;
-            }
-            Expr::Comprehension(comprehension) => self.comprehension(comprehension)?,
-            Expr::Map(_) | Expr::Struct(_) => {
-                let message = "maps and messages cannot be written in a filter".to_owned();
-                return Err(self.mistake(Some(&|_, kind| kind == TokenKind::TokLeftBrace), message));
-            }
-            Expr::List(_) | Expr::Unspecified => {
-                return Err(self.mistake(None, "it cannot be read".into()));
-            }
-        }
-        self.deep -= 1;
-        Ok(())
-    }
-
-    fn name(&self, name: &str) -> Result<(), Mistake> {
-        match name {
-            "event" => {
-                let message = format!("event has to be followed by one of {}", attributes());
-                Err(self.at_name(name, message))
-            }
-            "data" => Ok(()),
-            _ if self.variables.iter().any(|variable| variable == name) => Ok(()),
-            _ => {
-                let message = format!("there is no {name:?}: there are event and data");
-                Err(self.at_name(name, message))
-            }
-        }
-    }
-
-    fn attribute(&mut self, name: &str) -> Result<(), Mistake> {
-        self.nodes += 1;
-        if ATTRIBUTES.contains(&name) {
-            return Ok(());
-        }
-        Err(self.at_name(name, format!("event has no {name:?}: it has {}", attributes())))
-    }
-
-    fn call(&mut self, call: &mut CallExpr) -> Result<(), Mistake> {
-        let (name, on) = (call.func_name.as_str(), call.target.is_some());
-        let is_offered = match (name, on, call.args.len()) {
-            ("matches", true, 1) | ("matches", false, 2) => return self.matches(call),
-            (operators::NOT_STRICTLY_FALSE, false, _) => true,
-            (_, false, _) if OPERATORS.contains(&name) => true,
-            (_, false, 1) => FUNCTIONS.contains(&name),
-            ("size", true, 0) => true,
-            (_, true, 1) if OF_TEXTS.contains(&name) => true,
-            (_, true, 0 | 1) => OF_TIMES.contains(&name),
-            _ => false,
-        };
-        if !is_offered {
-            let functions =
-                [&FUNCTIONS[..], &OF_TEXTS, &["matches"], &OF_TIMES].concat().join(", ");
-            let message = format!(
-                "there is no {name:?} that is called so: there are {functions}, and the macros has, \
-                 all, exists and exists_one"
-            );
-            return Err(self.at_name(name, message));
-        }
-        let CallExpr { target, args, .. } = call;
-        target.iter_mut().try_for_each(|target| self.check(target))?;
-        args.iter_mut().try_for_each(|argument| self.check(argument))
-    }
-
-    /// The pattern is compiled here, once; where it is asked for is a value that knows it.
-    fn matches(&mut self, call: &mut CallExpr) -> Result<(), Mistake> {
-        let (pattern, text) = (call.args.pop(), call.target.take().map(|text| *text));
-        let text = text.or_else(|| call.args.pop());
-        let (Some(pattern), Some(mut text)) = (pattern, text) else {
-            return Err(self.at_name("matches", "matches needs a text and a pattern".into()));
-        };
-        let Expr::Literal(LiteralValue::String(pattern)) = &pattern.expr else {
-            let message = "the pattern of matches has to be written out, as a text in quotes";
-            return Err(self.at_name("matches", message.into()));
-        };
-        let compiled = RegexBuilder::new(pattern.inner()).size_limit(CEL_PATTERN_BYTES_MAX).build();
-        let compiled = compiled.map_err(|error| {
-            let error = error.to_string();
-            let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            self.at_name("matches", format!("the pattern is none: {last}"))
-        })?;
-        self.check(&mut text)?;
-        let pattern = format!("{PATTERN}{}", self.patterns.len());
-        self.patterns.push(compiled);
-        call.func_name = operators::IN.into();
-        call.args = vec![text, IdedExpr { id: 0, expr: Expr::Ident(pattern) }];
-        Ok(())
-    }
-
-    fn comprehension(&mut self, turn: &mut ComprehensionExpr) -> Result<(), Mistake> {
-        // `map` and `filter` build lists, which nothing here needs and which would have to be counted.
-        if matches!(turn.accu_init.expr, Expr::List(_)) || turn.iter_var2.is_some() {
-            let message =
-                "map and filter are not offered: use all, exists or exists_one".to_owned();
-            let is_it = |text: &str, _| matches!(text, "map" | "filter");
-            return Err(self.mistake(Some(&is_it), message));
-        }
-        let name = turn.iter_var.clone();
-        if matches!(name.as_str(), "event" | "data") || self.variables.contains(&name) {
-            let message = format!("{name:?} means something else already: choose another name");
-            return Err(self.at_name(&name, message));
-        }
-        let loops_around = self.variables.len() / 2;
-        if loops_around == CEL_LOOPS_DEEP_MAX {
-            let limit = CEL_LOOPS_DEEP_MAX;
-            let message = format!("all, exists and exists_one may be nested {limit} deep");
-            return Err(self.at_name(&name, message));
-        }
-        self.check(&mut turn.iter_range)?;
-        self.check(&mut turn.accu_init)?;
-        self.variables.extend([name, turn.accu_var.clone()]);
-        let before = self.nodes;
-        self.check(&mut turn.loop_cond)?;
-        self.check(&mut turn.loop_step)?;
-        let takes = self.nodes - before;
-        self.check(&mut turn.result)?;
-        self.variables.truncate(2 * loops_around);
-
-        let step = Expr::Ident(format!("{STEP}{}", self.loops.len()));
-        self.loops.push(takes);
-        let condition = std::mem::take(&mut turn.loop_cond);
-        let func_name = operators::LOGICAL_AND.to_owned();
-        let args = vec![condition, IdedExpr { id: 0, expr: step }];
-        turn.loop_cond.expr = Expr::Call(CallExpr { func_name, target: None, args });
-        Ok(())
-    }
-
-    fn at_name(&self, name: &str, message: String) -> Mistake {
-        self.mistake(Some(&|text, _| text == name), message)
-    }
-
-    /// At the first token that is meant, or where the text begins: the parser does not tell where its
-    /// parts stood.
-    fn mistake(&self, is_meant: Option<IsMeant<'_>>, message: String) -> Mistake {
-        let mut lexer = Lexer::new(self.text);
-        let mut at = 0;
-        while let Some(is_meant) = is_meant {
-            let token = lexer.lex();
-            if matches!(token.kind, TokenKind::TokEnd | TokenKind::TokError) {
-                break;
-            }
-            if self.text.get(token.start..token.end).is_some_and(|text| is_meant(text, token.kind))
-            {
-                at = token.start;
-                break;
-            }
-        }
-        Mistake::at(self.text, at, &message)
-    }
-}
-
-/// The parser counts columns in bytes.
-fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
-    let from_one = |number: isize| usize::try_from(number).unwrap_or_default().saturating_sub(1);
-    let before = text.split_inclusive('\n').take(from_one(line)).map(str::len).sum::<usize>();
-    before + from_one(column)
-}
-
-fn attributes() -> String {
-    ATTRIBUTES.join(", ")
 }
 
 fn allowed(event: &proto::Event) -> u32 {
     let bytes = u32::try_from(event.encoded_len()).unwrap_or(u32::MAX);
     let for_bytes = bytes.saturating_mul(CEL_STEPS_PER_BYTE);
     CEL_STEPS_SMALL.saturating_add(for_bytes).min(CEL_STEPS_MAX)
-}
-
-/// None where it panicked: the library is another's, and one filter is not worth a stream.
-fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
 impl PartialEq for Expression {

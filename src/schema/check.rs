@@ -17,7 +17,7 @@ use prost_types::Any;
 use serde_json::value::RawValue;
 
 use super::{
-    Compiled,
+    CompileError, Compiled,
     walk::{Plan, Walked},
 };
 use crate::limits::SCHEMA_PROBLEMS_MAX;
@@ -82,14 +82,15 @@ pub struct Checker {
 }
 
 impl Checker {
-    pub fn new(compiled: &Compiled) -> Checker {
-        let message = compiled.message().clone();
-        let plan = Arc::new(Plan::of(&message));
-        Checker { message, plan, validator: None }
+    /// With the rules of the type, if it has any.
+    pub fn new(compiled: &Compiled) -> Result<Checker, CompileError> {
+        Ok(Checker::with_rules(compiled, compiled.rules()?))
     }
 
-    pub fn with_rules(compiled: &Compiled, validator: Arc<dyn Validator>) -> Checker {
-        Checker { validator: Some(validator), ..Checker::new(compiled) }
+    fn with_rules(compiled: &Compiled, validator: Option<Arc<dyn Validator>>) -> Checker {
+        let message = compiled.message().clone();
+        let plan = Arc::new(Plan::of(&message));
+        Checker { message, plan, validator }
     }
 
     pub fn type_name(&self) -> &str {

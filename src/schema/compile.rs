@@ -5,9 +5,10 @@
 //! and a compiler that panics is an error like any other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use prost::{Message, bytes::Bytes};
@@ -15,10 +16,13 @@ use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor};
 use prost_types::{DescriptorProto, FileDescriptorProto, SourceCodeInfo};
 use sha2::{Digest, Sha256};
 
+pub use super::bundled::is_bundled;
 use super::{
+    bundled::{VALIDATE, bundled, hollow_validate, imports_of},
     canonical::{Canonical, Refused},
+    check::Validator,
     names::{self, Declared},
-    scan,
+    rules, scan,
     wire::{Fields, Value, put_bytes},
 };
 use crate::limits::{
@@ -26,12 +30,15 @@ use crate::limits::{
     SCHEMA_FULL_NAME_BYTES_MAX, SCHEMA_NAME_BYTES_MAX, SCHEMA_NESTING_MAX, SCHEMA_PATH_BYTES_MAX,
 };
 
-/// Whose rules would have to be checked, and are not yet.
-const VALIDATE: &str = "buf/validate/validate.proto";
 /// Of a `FileDescriptorSet`.
 const FILES: u32 = 1;
 /// Of a `FileDescriptorProto`.
 const IMPORTS: i32 = 3;
+const MESSAGES: i32 = 4;
+/// Of a `DescriptorProto`.
+const FIELDS_OF_MESSAGE: i32 = 2;
+const MESSAGES_OF_MESSAGE: i32 = 3;
+const ONEOFS_OF_MESSAGE: i32 = 8;
 /// Names that an error lists at most.
 const LISTED_MAX: usize = 10;
 
@@ -79,10 +86,9 @@ pub enum CompileError {
     Syntax { place: Place, cause: String },
     #[error("{place}: imports {import:?}, which is not given: add it")]
     ImportNotFound { place: Place, import: String },
-    #[error(
-        "{place}: imports {VALIDATE:?}, and this broker does not check its rules yet: leave them out"
-    )]
-    RulesNotChecked { place: Place },
+    /// `of`: the message, the field or the oneof that has them.
+    #[error("{place}: the rules of {of}: {cause}")]
+    Rules { place: Place, of: String, cause: String },
     #[error("imports go round in a circle: {}", .cycle.join(" -> "))]
     ImportCycle { cycle: Vec<String> },
     #[error(
@@ -139,7 +145,7 @@ impl Compiled {
         contained(|| {
             let files = decode(&descriptors)?;
             let order: Vec<&str> = files.keys().map(String::as_str).collect();
-            let pool = pool_of(&files, &order)?;
+            let pool = pool_of(&files, &order, Known::in_fields_of(&files))?;
             let message = message_in(&pool, type_name, &files)?;
             Ok(Compiled { fingerprint: fingerprint(&descriptors), descriptors, message })
         })
@@ -158,9 +164,14 @@ impl Compiled {
 
     /// The same with everything that is imported: what a client can load as it is.
     pub fn descriptors_with_bundled(&self) -> Vec<u8> {
+        let mut needed = Needed::default();
+        for file in self.pool().files().filter(|file| !is_bundled(file.name())) {
+            let imports = &file.file_descriptor_proto().dependency;
+            imports.iter().for_each(|import| needed.add(import));
+        }
         let mut set = Vec::new();
-        for file in self.message.parent_pool().files().filter(|file| is_bundled(file.name())) {
-            put_bytes(&mut set, FILES, &file.encode_to_vec());
+        for name in needed.imports_first {
+            put_bytes(&mut set, FILES, &bundled(&name).unwrap_or_default());
         }
         set.extend_from_slice(&self.descriptors);
         set
@@ -178,6 +189,26 @@ impl Compiled {
     pub fn pool(&self) -> &DescriptorPool {
         self.message.parent_pool()
     }
+
+    /// Those of `buf.validate`, to be asked of every event; none where there are none. Takes a moment.
+    pub(super) fn rules(&self) -> Result<Option<Arc<dyn Validator>>, CompileError> {
+        self.rules_said_in(&Files::new())
+    }
+
+    fn rules_said_in(&self, files: &Files) -> Result<Option<Arc<dyn Validator>>, CompileError> {
+        if self.pool().get_file_by_name(VALIDATE).is_none() {
+            return Ok(None);
+        }
+        let kept = decode(&self.descriptors)?;
+        let encoded = kept.values().map(|file| file.encoded.as_slice());
+        let rules = rules::of(&self.message, encoded).map_err(|mistake| {
+            let rules::Mistake { of, cause } = mistake;
+            let nowhere = || Place { file: String::new(), line_and_column: None };
+            let place = declared_at(&of, files).or_else(|| declared_at(&of, &kept));
+            CompileError::Rules { place: place.unwrap_or_else(nowhere), of, cause }
+        })?;
+        Ok(rules.map(|rules| Arc::new(rules) as Arc<dyn Validator>))
+    }
 }
 
 impl CompileError {
@@ -189,7 +220,7 @@ impl CompileError {
             | CompileError::NotUtf8 { place }
             | CompileError::Syntax { place, .. }
             | CompileError::ImportNotFound { place, .. }
-            | CompileError::RulesNotChecked { place }
+            | CompileError::Rules { place, .. }
             | CompileError::Unlinked { place, .. } => Some(place),
             CompileError::NoFiles { .. }
             | CompileError::TooManyBytes { .. }
@@ -207,12 +238,6 @@ impl CompileError {
             | CompileError::Failed { .. } => None,
         }
     }
-}
-
-/// Whether every protobuf runtime brings this file: it is imported without being given, and a copy
-/// that is given does not count.
-pub fn is_bundled(path: &str) -> bool {
-    DescriptorPool::global().get_file_by_name(path).is_some()
 }
 
 pub(super) fn parse(sources: Vec<(&str, &[u8])>) -> Result<Files, CompileError> {
@@ -299,7 +324,7 @@ fn link(type_name: &str, files: &Files) -> Result<Compiled, CompileError> {
     }
     let root = root(type_name, files)?;
     let order = imports_first(root, files)?;
-    let pool = pool_of(files, &order)?;
+    let pool = pool_of(files, &order, Known::Yes)?;
     let message = message_in(&pool, type_name, files)?;
     let mut descriptors = Vec::new();
     let mut canonical = Canonical::default();
@@ -313,13 +338,17 @@ fn link(type_name: &str, files: &Files) -> Result<Compiled, CompileError> {
     within_bytes("descriptors", descriptors.len())?;
     // Linked from the form that is kept, so that whoever reads it has the very same type.
     let linked = decode(&descriptors)?;
-    let pool = pool_of(&linked, &linked.keys().map(String::as_str).collect::<Vec<_>>())?;
+    let names: Vec<_> = linked.keys().map(String::as_str).collect();
+    let pool = pool_of(&linked, &names, Known::in_fields_of(&linked))?;
     let message = message_in(&pool, message.full_name(), &linked)?;
-    Ok(Compiled {
+    let compiled = Compiled {
         fingerprint: fingerprint(&descriptors),
         descriptors: descriptors.into(),
         message,
-    })
+    };
+    // Only to see that they can be: most versions are never asked for theirs.
+    compiled.rules_said_in(files)?;
+    Ok(compiled)
 }
 
 /// Checks every declaration, and finds the file that has this one.
@@ -391,9 +420,6 @@ fn follow_imports<'a>(
             continue;
         }
         let place = || position(file, &[IMPORTS, i32::try_from(index).unwrap_or(i32::MAX)]);
-        if import == VALIDATE {
-            return Err(CompileError::RulesNotChecked { place: place() });
-        }
         let Some((import, _)) = files.get_key_value(import) else {
             let import = cut(import, SCHEMA_PATH_BYTES_MAX);
             return Err(CompileError::ImportNotFound { place: place(), import });
@@ -405,28 +431,71 @@ fn follow_imports<'a>(
     Ok(())
 }
 
-fn pool_of(files: &Files, names: &[&str]) -> Result<DescriptorPool, CompileError> {
-    let mut bundled = BTreeMap::new();
-    for name in names {
-        for import in &files[*name].proto.dependency {
-            add_bundled(import, &mut bundled);
-        }
-    }
+fn pool_of(files: &Files, names: &[&str], rules: Known) -> Result<DescriptorPool, CompileError> {
+    let mut needed = Needed::default();
     let mut set = Vec::new();
-    for file in bundled.values().chain(names.iter().map(|name| &files[*name].encoded)) {
-        put_bytes(&mut set, FILES, file);
+    for import in names.iter().flat_map(|name| &files[*name].proto.dependency) {
+        if rules == Known::No && import == VALIDATE {
+            if needed.known.insert(import.clone()) {
+                put_bytes(&mut set, FILES, hollow_validate());
+            }
+            continue;
+        }
+        needed.add(import);
+    }
+    for name in needed.imports_first {
+        put_bytes(&mut set, FILES, &bundled(&name).unwrap_or_default());
+    }
+    for name in names {
+        put_bytes(&mut set, FILES, &files[*name].encoded);
     }
     DescriptorPool::decode(&set[..]).map_err(|error| unlinked(&error, files))
 }
 
-fn add_bundled(name: &str, bundled: &mut BTreeMap<String, Vec<u8>>) {
-    let Some(file) = DescriptorPool::global().get_file_by_name(name) else { return };
-    if bundled.contains_key(name) {
-        return;
+/// Whether a pool knows what the rules of `buf.validate` mean. They take more memory than most schemas,
+/// and are read once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Yes,
+    No,
+}
+
+impl Known {
+    /// Of a pool that stays: only where a field has a type of theirs.
+    fn in_fields_of(files: &Files) -> Known {
+        fn names_one(message: &DescriptorProto) -> bool {
+            let fields = message.field.iter().chain(&message.extension);
+            let mut named = fields.flat_map(|field| [field.type_name(), field.extendee()]);
+            named.any(is_theirs) || message.nested_type.iter().any(names_one)
+        }
+        fn is_theirs(name: &str) -> bool {
+            name.starts_with(".buf.validate.")
+        }
+        let is_known = files.values().any(|file| {
+            let extensions = file.proto.extension.iter();
+            let methods = file.proto.service.iter().flat_map(|service| &service.method);
+            extensions.flat_map(|field| [field.type_name(), field.extendee()]).any(is_theirs)
+                || methods.flat_map(|m| [m.input_type(), m.output_type()]).any(is_theirs)
+                || file.proto.message_type.iter().any(names_one)
+        });
+        if is_known { Known::Yes } else { Known::No }
     }
-    bundled.insert(name.to_owned(), file.encode_to_vec());
-    for import in file.dependencies() {
-        add_bundled(import.name(), bundled);
+}
+
+/// Bundled files that others import.
+#[derive(Debug, Default)]
+struct Needed {
+    known: BTreeSet<String>,
+    imports_first: Vec<String>,
+}
+
+impl Needed {
+    fn add(&mut self, name: &str) {
+        if !is_bundled(name) || !self.known.insert(name.to_owned()) {
+            return;
+        }
+        imports_of(name).iter().for_each(|import| self.add(import));
+        self.imports_first.push(name.to_owned());
     }
 }
 
@@ -531,6 +600,36 @@ fn position(file: &File, path: &[i32]) -> Place {
         _ => None,
     });
     Place { file: file.proto.name().to_owned(), line_and_column }
+}
+
+/// Where this message, field or oneof is declared.
+fn declared_at(full_name: &str, files: &Files) -> Option<Place> {
+    fn within(messages: &[DescriptorProto], name: &str, path: &mut Vec<i32>) -> bool {
+        let index = |at: usize| i32::try_from(at).unwrap_or(i32::MAX);
+        let found = messages
+            .iter()
+            .enumerate()
+            .find(|(_, message)| message.name() == name || inside(name, message.name()).is_some());
+        let Some((at, message)) = found else { return false };
+        path.push(index(at));
+        let Some(rest) = inside(name, message.name()) else { return true };
+        let fields = message.field.iter().map(|field| field.name());
+        let oneofs = message.oneof_decl.iter().map(|oneof| oneof.name());
+        if let Some(at) = fields.clone().position(|name| name == rest) {
+            path.extend([FIELDS_OF_MESSAGE, index(at)]);
+        } else if let Some(at) = oneofs.clone().position(|name| name == rest) {
+            path.extend([ONEOFS_OF_MESSAGE, index(at)]);
+        } else {
+            path.push(MESSAGES_OF_MESSAGE);
+            within(&message.nested_type, rest, path);
+        }
+        true
+    }
+    files.values().find_map(|file| {
+        let mut path = vec![MESSAGES];
+        let name = inside(full_name, file.proto.package())?;
+        within(&file.proto.message_type, name, &mut path).then(|| position(file, &path))
+    })
 }
 
 /// Of a byte of a text.

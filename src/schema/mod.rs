@@ -6,6 +6,7 @@
 //! type promised ([`compatibility`]). Pure values throughout: who stores them and who asks for them
 //! is told elsewhere.
 
+mod bundled;
 mod canonical;
 pub mod check;
 pub mod compatibility;
@@ -15,6 +16,7 @@ mod names;
 mod record;
 pub mod reflection;
 pub mod registry;
+mod rules;
 mod scan;
 pub mod sources;
 mod walk;

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Registry, Schemas, Version,
+    bundled::{VALIDATE, bundled},
     compile::{inside, is_bundled},
     wire::{Fields, Value, put_bytes},
 };
@@ -120,6 +121,7 @@ impl Reflection {
         for file in DescriptorPool::global().files() {
             add(file.encode_to_vec().into(), true);
         }
+        add(bundled(VALIDATE).expect("it is compiled in").into(), true);
         Reflection { own: files, registry }
     }
 
@@ -147,12 +149,18 @@ impl Reflection {
                 found.ok_or(NotFound::Symbol(name.clone()))
             }
             Question::Extension { of, number } => {
-                let found = extension(&schemas, of, *number).map(Answer::Files);
+                let is_it = |own: &&Own| {
+                    let mut all = extensions(&own.file).into_iter();
+                    all.any(|(extended, its)| its == *number && extended == *of)
+                };
+                let own = self.own.iter().find(is_it).map(|own| vec![own.encoded.clone()]);
+                let found = own.or_else(|| extension(&schemas, of, *number)).map(Answer::Files);
                 found.ok_or(NotFound::Extension { of: of.clone(), number: *number })
             }
             Question::ExtensionNumbers { of } => {
                 let is_known = self.symbol(&schemas, of).is_some();
-                let numbers = is_known.then(|| Answer::Numbers(numbers(&schemas, of)));
+                let own = self.own.iter().flat_map(|own| extensions(&own.file)).collect();
+                let numbers = is_known.then(|| Answer::Numbers(numbers(own, &schemas, of)));
                 numbers.ok_or(NotFound::Symbol(of.clone()))
             }
         }
@@ -202,9 +210,9 @@ fn extension(schemas: &Schemas, of: &str, number: i32) -> Option<Vec<Bytes>> {
     })
 }
 
-fn numbers(schemas: &Schemas, of: &str) -> Vec<i32> {
+fn numbers(own: Vec<(String, i32)>, schemas: &Schemas, of: &str) -> Vec<i32> {
     let files = schemas.newest().flat_map(|version| &version.outline().files);
-    let extensions = files.flat_map(|file| &file.extensions);
+    let extensions = own.iter().chain(files.flat_map(|file| &file.extensions));
     let numbers = extensions.filter(|(extended, _)| extended == of).map(|(_, number)| *number);
     numbers.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -52,7 +52,7 @@ pub struct Version {
     compiled: OnceLock<Result<Compiled, CompileError>>,
     /// Made when it is first asked for, without linking.
     outline: OnceLock<Outline>,
-    checker: OnceLock<Checker>,
+    checker: OnceLock<Result<Checker, CompileError>>,
     uri: OnceLock<Box<str>>,
 }
 
@@ -428,7 +428,7 @@ impl Version {
     /// The same, to check events with; made when it is first asked for.
     pub fn checker(&self) -> Result<&Checker, &CompileError> {
         let compiled = self.compiled()?;
-        Ok(self.checker.get_or_init(|| Checker::new(compiled)))
+        self.checker.get_or_init(|| Checker::new(compiled)).as_ref()
     }
 
     /// As events name it: `tidings:schema/shop.v1.OrderPlaced/1`.

@@ -152,6 +152,11 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     out.put_slice(value);
 }
 
+pub(super) fn put_varint(out: &mut Vec<u8>, number: u32, value: u64) {
+    encode_key(number, WireType::Varint, out);
+    encode_varint(value, out);
+}
+
 pub(super) fn put_group(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     encode_key(number, WireType::StartGroup, out);
     out.put_slice(value);

@@ -57,6 +57,7 @@ mod redis_group_commit;
 mod redis_protocol;
 mod redis_races;
 mod reflection;
+mod rules;
 mod schema_program;
 mod schemas;
 mod sentinel;

@@ -5,6 +5,7 @@ use prost_types::Timestamp;
 
 use super::*;
 use crate::{
+    limits::CEL_BYTES_MAX,
     proto::event::Payload,
     schema::{Compiled, compatibility::Json, registry::Candidate},
 };

@@ -15,7 +15,7 @@ const ORDER: &str = r#"syntax = "proto3"; package shop.v1;
 
 fn checker_of(type_name: &str, text: &str) -> Checker {
     let compiled = Compiled::from_sources(type_name, [("a.proto", text.as_bytes())]);
-    Checker::new(&compiled.expect("a valid schema"))
+    Checker::new(&compiled.expect("a valid schema")).expect("valid rules")
 }
 
 fn order() -> Checker {
@@ -157,7 +157,7 @@ fn rules_are_asked_after_the_shape_and_their_panics_are_contained() {
     let compiled = Compiled::from_sources("shop.v1.OrderPlaced", [("a.proto", ORDER.as_bytes())])
         .expect("valid");
     let check = |rules: fn(&DynamicMessage) -> Result<Vec<Problem>, String>, event: &[u8]| {
-        Checker::with_rules(&compiled, Arc::new(Rules(rules))).check(event, "events[0].data")
+        Checker::with_rules(&compiled, Some(Arc::new(Rules(rules)))).check(event, "events[0].data")
     };
     let event = bytes(r#"{"orderId":"1"}"#);
     assert!(check(|_| Ok(vec![]), &event).is_ok());

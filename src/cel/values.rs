@@ -1,4 +1,4 @@
-//! What an expression sees of an event: values that borrow from it, and are made when they are asked
+//! What an expression sees: values that borrow from what they are of, and are made when they are asked
 //! for. Everything that is handed out is counted, by its size.
 
 use std::{
@@ -26,14 +26,10 @@ use prost_reflect::{DynamicMessage, MapKey, MessageDescriptor, ReflectMessage as
 use regex::Regex;
 
 use super::SET;
-use crate::{
-    event::is_json,
-    proto::{self, event::Payload},
-    schema::Registry,
-};
+use crate::proto;
 
 /// Of `event`, by the names that they have in the API.
-pub(super) const ATTRIBUTES: [&str; 10] = [
+pub(crate) const ATTRIBUTES: [&str; 10] = [
     "id",
     "source",
     "type",
@@ -50,26 +46,19 @@ pub(super) const ATTRIBUTES: [&str; 10] = [
 const STEP_BYTES: usize = 64;
 static MAP: Type = MAP_TYPE;
 
-type Boxed<'v> = Box<dyn Val + 'v>;
+pub(crate) type Boxed<'v> = Box<dyn Val + 'v>;
 
 /// How much an evaluation may still do. A step is about as much as one part of an expression takes.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     left: AtomicU32,
     /// Steps that the heaviest element of a list counted for, at least one: what a name of a loop
     /// stands for costs nothing when it is looked at again.
     heaviest: AtomicU32,
 }
 
-/// The data of an event, decoded.
-#[derive(Debug)]
-pub(super) enum Data {
-    Json(serde_json::Value),
-    Message(DynamicMessage),
-}
-
 /// Something with names, or keys.
-pub(super) struct Object<'v> {
+pub(crate) struct Object<'v> {
     source: Source<'v>,
     budget: &'v Budget,
     /// Made for loops over keys.
@@ -77,7 +66,7 @@ pub(super) struct Object<'v> {
 }
 
 #[derive(Clone)]
-pub(super) enum Source<'v> {
+pub(crate) enum Source<'v> {
     Event(&'v proto::Event),
     Extensions(&'v HashMap<String, String>),
     Json(&'v serde_json::Map<String, serde_json::Value>),
@@ -89,7 +78,7 @@ pub(super) enum Source<'v> {
 }
 
 /// What texts are compared with: `text in pattern`.
-pub(super) struct Pattern<'v> {
+pub(crate) struct Pattern<'v> {
     pattern: &'v Regex,
     budget: &'v Budget,
 }
@@ -99,12 +88,12 @@ struct Keys<'b, 'v> {
 }
 
 impl Budget {
-    pub(super) fn new(steps: u32) -> Budget {
+    pub(crate) fn new(steps: u32) -> Budget {
         Budget { left: AtomicU32::new(steps), heaviest: AtomicU32::new(1) }
     }
 
     /// None left means that too much was asked for.
-    pub(super) fn take(&self, steps: u32) -> Result<(), ExecutionError> {
+    pub(crate) fn take(&self, steps: u32) -> Result<(), ExecutionError> {
         let left = self.left().saturating_sub(steps);
         self.left.store(left, Ordering::Relaxed);
         match left {
@@ -113,45 +102,16 @@ impl Budget {
         }
     }
 
-    pub(super) fn left(&self) -> u32 {
+    pub(crate) fn left(&self) -> u32 {
         self.left.load(Ordering::Relaxed)
     }
 
-    pub(super) fn heaviest(&self) -> u32 {
+    pub(crate) fn heaviest(&self) -> u32 {
         self.heaviest.load(Ordering::Relaxed)
     }
 
     fn hold_element(&self, weight: u32) {
         self.heaviest.fetch_max(weight, Ordering::Relaxed);
-    }
-}
-
-impl Data {
-    /// None where nothing is known of it.
-    pub(super) fn of(event: &proto::Event, types: &Registry) -> Option<Data> {
-        let payload = event.payload.as_ref()?;
-        if is_json(&event.data_content_type) {
-            let value = match payload {
-                Payload::Text(text) => serde_json::from_str(text),
-                Payload::Data(data) => serde_json::from_slice(data),
-                Payload::Json(_) | Payload::Proto(_) => return None,
-            };
-            return value.ok().map(Data::Json);
-        }
-        let Payload::Data(data) = payload else { return None };
-        let schemas = types.snapshot();
-        let compiled = schemas.get(&event.r#type, 0).ok()?.compiled().ok()?;
-        let message = DynamicMessage::decode(compiled.message().clone(), data.clone());
-        message.ok().map(Data::Message)
-    }
-
-    pub(super) fn value<'v>(&'v self, budget: &'v Budget) -> Option<Boxed<'v>> {
-        let (value, weight) = match self {
-            Data::Json(value) => json(value, budget),
-            Data::Message(message) => (of_message(message, budget)?, 1),
-        };
-        budget.take(weight).ok()?;
-        Some(value)
     }
 }
 
@@ -173,7 +133,7 @@ fn list<'v>(elements: impl Iterator<Item = (Boxed<'v>, u32)>, budget: &Budget) -
 }
 
 /// Numbers are doubles, as everywhere where JSON is read.
-fn json<'v>(value: &'v serde_json::Value, budget: &'v Budget) -> (Boxed<'v>, u32) {
+pub(crate) fn json<'v>(value: &'v serde_json::Value, budget: &'v Budget) -> (Boxed<'v>, u32) {
     use serde_json::Value as Json;
     match value {
         Json::Null => (Box::new(CelNull), 1),
@@ -186,7 +146,7 @@ fn json<'v>(value: &'v serde_json::Value, budget: &'v Budget) -> (Boxed<'v>, u32
 }
 
 /// None for a time that no calendar has.
-fn of_proto<'v>(value: &'v Value, budget: &'v Budget) -> Option<(Boxed<'v>, u32)> {
+pub(crate) fn of_proto<'v>(value: &'v Value, budget: &'v Budget) -> Option<(Boxed<'v>, u32)> {
     Some(match value {
         Value::String(text) => {
             (Box::new(CelString::from(text.as_str())) as Boxed<'_>, weight_of(text.len()))
@@ -281,7 +241,7 @@ impl WellKnown {
     }
 }
 
-fn of_message<'v>(message: &'v DynamicMessage, budget: &'v Budget) -> Option<Boxed<'v>> {
+pub(crate) fn of_message<'v>(message: &'v DynamicMessage, budget: &'v Budget) -> Option<Boxed<'v>> {
     let seconds_and_nanos = || {
         let field = |name| message.get_field_by_name(name).map(|value| value.into_owned());
         let seconds = field("seconds")?.as_i64()?;
@@ -321,13 +281,17 @@ fn of_message<'v>(message: &'v DynamicMessage, budget: &'v Budget) -> Option<Box
     })
 }
 
+pub(crate) fn time_value<'v>(time: DateTime<chrono::FixedOffset>) -> Boxed<'v> {
+    Box::new(CelTimestamp::from(time))
+}
+
 fn time(seconds: i64, nanos: i32) -> Option<DateTime<chrono::FixedOffset>> {
     let time = DateTime::from_timestamp(seconds, u32::try_from(nanos).ok()?)?;
     Some(time.fixed_offset())
 }
 
 impl<'v> Object<'v> {
-    pub(super) fn new(source: Source<'v>, budget: &'v Budget) -> Object<'v> {
+    pub(crate) fn new(source: Source<'v>, budget: &'v Budget) -> Object<'v> {
         Object { source, budget, keys: OnceLock::new() }
     }
 
@@ -615,7 +579,7 @@ where
 }
 
 impl<'v> Pattern<'v> {
-    pub(super) fn new(pattern: &'v Regex, budget: &'v Budget) -> Pattern<'v> {
+    pub(crate) fn new(pattern: &'v Regex, budget: &'v Budget) -> Pattern<'v> {
         Pattern { pattern, budget }
     }
 }
