@@ -164,6 +164,14 @@ impl Incoming {
         }
     }
 
+    /// Encoded.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Incoming::Message(event) => event.encoded_len(),
+            Incoming::Complete(complete) => complete.encoded.len(),
+        }
+    }
+
     /// The type that it will have where others have `default_type`.
     pub fn type_or<'a>(&'a self, default_type: &'a str) -> &'a str {
         match self {

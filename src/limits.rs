@@ -97,6 +97,11 @@ pub const RULES_STEPS_MAX: u32 = 500_000;
 pub const RULES_STEPS_SMALL: u32 = 2000;
 /// … and how much more for each byte.
 pub const RULES_STEPS_PER_BYTE: u32 = 8;
+/// Events of types with rules that are checked on the thread that serves their publisher, in bytes and
+/// with [`RULED_EVENT_BYTES`] for each.
+pub const RULED_AT_ONCE_BYTES_MAX: usize = 4 << 10;
+/// What the rules of an event take beside what its bytes do, as bytes.
+pub const RULED_EVENT_BYTES: usize = (RULES_STEPS_SMALL / RULES_STEPS_PER_BYTE) as usize;
 /// Largest message of which everything that breaks its rules is looked for, in bytes; of others the first
 /// thing is told.
 pub const RULES_TOLD_BYTES_MAX: usize = 4 << 10;

@@ -11,6 +11,7 @@ use crate::{
         json_text,
     },
     hub::Misfits,
+    limits::RULED_EVENT_BYTES,
     proto::{self, event::Payload},
     schema::{
         Registry, Schemas,
@@ -195,7 +196,7 @@ fn is_to_be_bytes(message: &proto::Event) -> bool {
     matches!(message.payload, Some(Payload::Json(_))) && is_protobuf(&message.data_content_type)
 }
 
-/// Whether it takes long to check these events: a large type is to be linked first.
+/// Whether it takes long to check these events.
 pub(super) fn takes_long(
     registry: &Registry,
     settings: &TopicSettings,
@@ -205,13 +206,17 @@ pub(super) fn takes_long(
         return false;
     }
     let schemas = registry.snapshot();
-    // Nearly always: otherwise each event is read for it.
-    if !schemas.has_unlinked() {
+    // Of most types none ever does: otherwise each event is read for it.
+    if !schemas.may_take_long() {
         return false;
     }
     let default_type = settings.default_type.as_deref().unwrap_or(UNTYPED);
+    let mut ruled_bytes = 0;
     events.iter().any(|event| {
-        let version = schemas.get(event.type_or(default_type), 0);
-        version.is_ok_and(|version| version.is_large() && !version.is_linked())
+        let Ok(version) = schemas.get(event.type_or(default_type), 0) else { return false };
+        if version.has_rules() {
+            ruled_bytes += event.bytes() + RULED_EVENT_BYTES;
+        }
+        version.takes_long(ruled_bytes)
     })
 }

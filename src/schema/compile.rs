@@ -431,6 +431,11 @@ fn follow_imports<'a>(
     Ok(())
 }
 
+/// Of canonical descriptors; true also where they only speak of the file.
+pub(super) fn may_have_rules(descriptors: &[u8]) -> bool {
+    descriptors.windows(VALIDATE.len()).any(|part| part == VALIDATE.as_bytes())
+}
+
 fn pool_of(files: &Files, names: &[&str], rules: Known) -> Result<DescriptorPool, CompileError> {
     let mut needed = Needed::default();
     let mut set = Vec::new();

@@ -17,13 +17,13 @@ use prost_types::Timestamp;
 use super::{
     Checker, Compatibility, CompileError, Compiled, Record,
     compatibility::{Json, Verdict, check},
-    enforce,
+    compile, enforce,
     reflection::Outline,
 };
 use crate::{
     limits::{
-        SCHEMA_LINKED_AT_ONCE_BYTES, SCHEMA_TYPE_BYTES_MAX, SCHEMA_TYPE_NAME_BYTES_MAX,
-        SCHEMA_VERSIONS_MAX, SCHEMAS_BYTES_MAX, SCHEMAS_MAX,
+        RULED_AT_ONCE_BYTES_MAX, SCHEMA_LINKED_AT_ONCE_BYTES, SCHEMA_TYPE_BYTES_MAX,
+        SCHEMA_TYPE_NAME_BYTES_MAX, SCHEMA_VERSIONS_MAX, SCHEMAS_BYTES_MAX, SCHEMAS_MAX,
     },
     topic::{Topic, TopicPattern},
 };
@@ -41,14 +41,15 @@ pub struct Schemas {
     types: BTreeMap<String, Arc<Vec<Arc<Version>>>>,
     count: usize,
     bytes: usize,
-    /// Newest versions that take long to link.
-    large: Vec<Arc<Version>>,
+    /// Newest versions that may take long to check events against.
+    slow: Vec<Arc<Version>>,
 }
 
 /// One version of a type. It is linked when it is first asked for: most old ones never are.
 #[derive(Debug)]
 pub struct Version {
     record: Record,
+    has_rules: bool,
     compiled: OnceLock<Result<Compiled, CompileError>>,
     /// Made when it is first asked for, without linking.
     outline: OnceLock<Outline>,
@@ -324,9 +325,9 @@ impl Schemas {
         self.types.values().filter_map(|versions| versions.last())
     }
 
-    /// Whether the newest version of a type is large, and was never linked.
-    pub fn has_unlinked(&self) -> bool {
-        self.large.iter().any(|version| !version.is_linked())
+    /// Whether there may be events that take long to check against the newest version of their type.
+    pub fn may_take_long(&self) -> bool {
+        self.slow.iter().any(|version| version.has_rules || version.checker.get().is_none())
     }
 
     /// Every version: of each type, by name, the newest first.
@@ -370,11 +371,11 @@ impl Schemas {
     fn counted(mut self) -> Schemas {
         let versions = || self.types.values().flat_map(|versions| versions.iter());
         let bytes = versions().map(|version| version.record.bytes()).sum();
-        let is_large = |version: &&Arc<Version>| version.is_large();
-        let large = self.newest().filter(is_large).cloned().collect();
+        let is_slow = |version: &&Arc<Version>| version.has_rules || version.is_large();
+        let slow = self.newest().filter(is_slow).cloned().collect();
         self.count = versions().count();
         self.bytes = bytes;
-        self.large = large;
+        self.slow = slow;
         self
     }
 
@@ -387,6 +388,7 @@ impl Schemas {
 impl Version {
     fn new(record: Record) -> Version {
         Version {
+            has_rules: compile::may_have_rules(&record.descriptors),
             record,
             compiled: OnceLock::new(),
             outline: OnceLock::new(),
@@ -436,8 +438,22 @@ impl Version {
         self.uri.get_or_init(|| enforce::uri(self.type_name(), self.number()).into())
     }
 
-    /// Whether linking it should keep nobody waiting.
-    pub fn is_large(&self) -> bool {
+    /// Whether it takes long to check an event of so many bytes: rules are asked of it, or it is the first
+    /// one, and a checker is made for it.
+    pub fn takes_long(&self, bytes: usize) -> bool {
+        let is_first = self.checker.get().is_none();
+        match self.has_rules {
+            true => is_first || bytes > RULED_AT_ONCE_BYTES_MAX,
+            false => is_first && self.is_large(),
+        }
+    }
+
+    /// Whether it may have any, of `buf.validate`.
+    pub fn has_rules(&self) -> bool {
+        self.has_rules
+    }
+
+    fn is_large(&self) -> bool {
         self.record.descriptors.len() > SCHEMA_LINKED_AT_ONCE_BYTES
     }
 
