@@ -126,6 +126,12 @@ const CASES: &[Case] = &[
         Breaks,
     ),
     (
+        "the_keys_of_a_map_get_a_sign",
+        "message M { map<uint32, int32> a = 1; }",
+        "message M { map<int32, int32> a = 1; }",
+        BreaksForUs,
+    ),
+    (
         "the_value_of_a_map",
         "message M { map<string, int32> a = 1; }",
         "message M { map<string, string> a = 1; }",

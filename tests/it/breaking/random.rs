@@ -235,6 +235,16 @@ impl Names {
                 let of = self.newer.get_enum_by_name(&format!("a.{of}")).unwrap();
                 of.get_value(*number).is_none()
             }
+            // Keys that only change their sign.
+            (Rule::MapKeyKindChanged, Part::Field { message, number }) => {
+                [&self.older, &self.newer].iter().all(|pool| {
+                    let message = pool.get_message_by_name(&format!("a.{message}")).unwrap();
+                    let Kind::Message(entry) = message.get_field(*number).unwrap().kind() else {
+                        return false;
+                    };
+                    matches!(entry.map_entry_key_field().kind(), Kind::Int32 | Kind::Uint32)
+                })
+            }
             _ => false,
         }
     }

@@ -378,8 +378,10 @@ func (x *Topic) GetState() *TopicState {
 type Retention struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0: keep nothing, plain Pub/Sub with gap detection.
-	MaxEvents     *uint64              `protobuf:"varint,1,opt,name=max_events,json=maxEvents,proto3,oneof" json:"max_events,omitempty"`
-	MaxBytes      *uint64              `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
+	MaxEvents *uint64 `protobuf:"varint,1,opt,name=max_events,json=maxEvents,proto3,oneof" json:"max_events,omitempty"`
+	MaxBytes  *uint64 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
+	// Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+	// by events and bytes, and all of it when nobody used the topic for an hour.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1682,16 +1684,18 @@ type Schema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event type: the full name of the message.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// The compiled file that defines it and all that it imports.
+	// The compiled file that defines it and all that it imports. What is given may be in any order and
+	// have source positions; GetSchema answers the canonical form: no source positions, messages and
+	// enums by name, fields by number, what is imported first.
 	Descriptors *descriptorpb.FileDescriptorSet `protobuf:"bytes,2,opt,name=descriptors,proto3" json:"descriptors,omitempty"`
 	// The sources it was registered from, by path.
 	Sources map[string]string `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What a new version must keep, against all versions. Default: BACKWARD.
+	// What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
 	Compatibility Compatibility `protobuf:"varint,4,opt,name=compatibility,proto3,enum=tidings.v1.Compatibility" json:"compatibility,omitempty"`
 	// ---- output only ----
 	// 1, 2, 3 ...
 	Version uint32 `protobuf:"varint,16,opt,name=version,proto3" json:"version,omitempty"`
-	// SHA-256 of the canonical FileDescriptorSet.
+	// SHA-256 of the canonical descriptors, but for those of google/protobuf/*.proto.
 	Fingerprint   string                 `protobuf:"bytes,17,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -520,7 +520,8 @@ const (
 // Registered protobuf types are also served by grpc.reflection, so grpcurl
 // accepts google.protobuf.Any payloads as JSON.
 type SchemasClient interface {
-	// Registering what is registered answers the version that has it.
+	// Registering what is registered answers the version that has it. The answer has neither
+	// descriptors nor sources: GetSchema gives them.
 	RegisterSchema(ctx context.Context, in *RegisterSchemaRequest, opts ...grpc.CallOption) (*Schema, error)
 	GetSchema(ctx context.Context, in *GetSchemaRequest, opts ...grpc.CallOption) (*Schema, error)
 	ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error)
@@ -582,7 +583,8 @@ func (c *schemasClient) DeleteSchema(ctx context.Context, in *DeleteSchemaReques
 // Registered protobuf types are also served by grpc.reflection, so grpcurl
 // accepts google.protobuf.Any payloads as JSON.
 type SchemasServer interface {
-	// Registering what is registered answers the version that has it.
+	// Registering what is registered answers the version that has it. The answer has neither
+	// descriptors nor sources: GetSchema gives them.
 	RegisterSchema(context.Context, *RegisterSchemaRequest) (*Schema, error)
 	GetSchema(context.Context, *GetSchemaRequest) (*Schema, error)
 	ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error)

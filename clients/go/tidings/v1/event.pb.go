@@ -45,8 +45,10 @@ type Event struct {
 	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
 	// When it happened. Default: when the broker admitted it.
 	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
-	// Media type of the data. Default by payload: application/octet-stream,
-	// text/plain, application/protobuf, application/json.
+	// Media type of the data. Default of `data` application/octet-stream, `text`
+	// text/plain, `proto` application/protobuf, `json` application/json; on a
+	// topic that checks its events application/protobuf for `data` and `json`,
+	// application/json for `text`. Beside `proto` nothing else is taken.
 	DataContentType string `protobuf:"bytes,6,opt,name=data_content_type,json=dataContentType,proto3" json:"data_content_type,omitempty"`
 	// URI of the schema. Default, once validated: "tidings:schema/<type>/<version>".
 	DataSchema string `protobuf:"bytes,7,opt,name=data_schema,json=dataSchema,proto3" json:"data_schema,omitempty"`
@@ -239,13 +241,18 @@ type Event_Text struct {
 }
 
 type Event_Proto struct {
-	// Publish only: {"@type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+	// {"@type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+	// `type` is the message's, if none is said. Read with VIEW_JSON where the
+	// type is registered and nothing is missing then.
 	Proto *anypb.Any `protobuf:"bytes,12,opt,name=proto,proto3,oneof"`
 }
 
 type Event_Json struct {
-	// Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-	// strings, or send `text`.
+	// Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+	// With the media type application/protobuf, or with none on a topic that
+	// checks its events, it has to be the JSON of its registered `type`, and
+	// becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+	// Read with VIEW_JSON.
 	Json *structpb.Value `protobuf:"bytes,13,opt,name=json,proto3,oneof"`
 }
 

@@ -27,8 +27,10 @@ pub struct Event {
     /// When it happened. Default: when the broker admitted it.
     #[prost(message, optional, tag = "5")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Media type of the data. Default by payload: application/octet-stream,
-    /// text/plain, application/protobuf, application/json.
+    /// Media type of the data. Default of `data` application/octet-stream, `text`
+    /// text/plain, `proto` application/protobuf, `json` application/json; on a
+    /// topic that checks its events application/protobuf for `data` and `json`,
+    /// application/json for `text`. Beside `proto` nothing else is taken.
     #[prost(string, tag = "6")]
     pub data_content_type: ::prost::alloc::string::String,
     /// URI of the schema. Default, once validated: "tidings:schema/<type>/<version>".
@@ -68,11 +70,16 @@ pub mod event {
         /// UTF-8. JSON is stored here, with data_content_type "application/json".
         #[prost(string, tag = "11")]
         Text(::prost::alloc::string::String),
-        /// Publish only: {"@type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+        /// {"@type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+        /// `type` is the message's, if none is said. Read with VIEW_JSON where the
+        /// type is registered and nothing is missing then.
         #[prost(message, tag = "12")]
         Proto(::prost_types::Any),
-        /// Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-        /// strings, or send `text`.
+        /// Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+        /// With the media type application/protobuf, or with none on a topic that
+        /// checks its events, it has to be the JSON of its registered `type`, and
+        /// becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+        /// Read with VIEW_JSON.
         #[prost(message, tag = "13")]
         Json(::prost_types::Value),
     }
@@ -1032,6 +1039,8 @@ pub struct Retention {
     pub max_events: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "2")]
     pub max_bytes: ::core::option::Option<u64>,
+    /// Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+    /// by events and bytes, and all of it when nobody used the topic for an hour.
     #[prost(message, optional, tag = "3")]
     pub max_age: ::core::option::Option<::prost_types::Duration>,
 }
@@ -1339,7 +1348,9 @@ pub struct Schema {
     /// The event type: the full name of the message.
     #[prost(string, tag = "1")]
     pub r#type: ::prost::alloc::string::String,
-    /// The compiled file that defines it and all that it imports.
+    /// The compiled file that defines it and all that it imports. What is given may be in any order and
+    /// have source positions; GetSchema answers the canonical form: no source positions, messages and
+    /// enums by name, fields by number, what is imported first.
     #[prost(message, optional, tag = "2")]
     pub descriptors: ::core::option::Option<::prost_types::FileDescriptorSet>,
     /// The sources it was registered from, by path.
@@ -1348,14 +1359,14 @@ pub struct Schema {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// What a new version must keep, against all versions. Default: BACKWARD.
+    /// What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
     #[prost(enumeration = "Compatibility", tag = "4")]
     pub compatibility: i32,
     /// ---- output only ----
     /// 1, 2, 3 ...
     #[prost(uint32, tag = "16")]
     pub version: u32,
-    /// SHA-256 of the canonical FileDescriptorSet.
+    /// SHA-256 of the canonical descriptors, but for those of google/protobuf/\*.proto.
     #[prost(string, tag = "17")]
     pub fingerprint: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "18")]
@@ -1879,7 +1890,8 @@ pub mod schemas_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Registering what is registered answers the version that has it.
+        /// Registering what is registered answers the version that has it. The answer has neither
+        /// descriptors nor sources: GetSchema gives them.
         pub async fn register_schema(
             &mut self,
             request: impl tonic::IntoRequest<super::RegisterSchemaRequest>,

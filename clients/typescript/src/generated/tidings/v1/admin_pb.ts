@@ -153,6 +153,9 @@ export type Retention = Message<"tidings.v1.Retention"> & {
   maxBytes?: bigint | undefined;
 
   /**
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   *
    * @generated from field: google.protobuf.Duration max_age = 3;
    */
   maxAge?: Duration | undefined;
@@ -835,7 +838,9 @@ export type Schema = Message<"tidings.v1.Schema"> & {
   type: string;
 
   /**
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    *
    * @generated from field: google.protobuf.FileDescriptorSet descriptors = 2;
    */
@@ -849,7 +854,7 @@ export type Schema = Message<"tidings.v1.Schema"> & {
   sources: { [key: string]: string };
 
   /**
-   * What a new version must keep, against all versions. Default: BACKWARD.
+   * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
    *
    * @generated from field: tidings.v1.Compatibility compatibility = 4;
    */
@@ -864,7 +869,7 @@ export type Schema = Message<"tidings.v1.Schema"> & {
   version: number;
 
   /**
-   * SHA-256 of the canonical FileDescriptorSet.
+   * SHA-256 of the canonical descriptors, but for those of google/protobuf/*.proto.
    *
    * @generated from field: string fingerprint = 17;
    */
@@ -1179,7 +1184,8 @@ export const Admin: GenService<{
  */
 export const Schemas: GenService<{
   /**
-   * Registering what is registered answers the version that has it.
+   * Registering what is registered answers the version that has it. The answer has neither
+   * descriptors nor sources: GetSchema gives them.
    *
    * @generated from rpc tidings.v1.Schemas.RegisterSchema
    */

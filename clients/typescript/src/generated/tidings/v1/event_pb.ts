@@ -66,8 +66,10 @@ export type Event = Message<"tidings.v1.Event"> & {
   time?: Timestamp | undefined;
 
   /**
-   * Media type of the data. Default by payload: application/octet-stream,
-   * text/plain, application/protobuf, application/json.
+   * Media type of the data. Default of `data` application/octet-stream, `text`
+   * text/plain, `proto` application/protobuf, `json` application/json; on a
+   * topic that checks its events application/protobuf for `data` and `json`,
+   * application/json for `text`. Beside `proto` nothing else is taken.
    *
    * @generated from field: string data_content_type = 6;
    */
@@ -119,7 +121,9 @@ export type Event = Message<"tidings.v1.Event"> & {
     case: "text";
   } | {
     /**
-     * Publish only: {"@type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"@type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      *
      * @generated from field: google.protobuf.Any proto = 12;
      */
@@ -127,8 +131,11 @@ export type Event = Message<"tidings.v1.Event"> & {
     case: "proto";
   } | {
     /**
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      *
      * @generated from field: google.protobuf.Value json = 13;
      */

@@ -350,8 +350,10 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object dataContentType_ = "";
   /**
    * <pre>
-   * Media type of the data. Default by payload: application/octet-stream,
-   * text/plain, application/protobuf, application/json.
+   * Media type of the data. Default of `data` application/octet-stream, `text`
+   * text/plain, `proto` application/protobuf, `json` application/json; on a
+   * topic that checks its events application/protobuf for `data` and `json`,
+   * application/json for `text`. Beside `proto` nothing else is taken.
    * </pre>
    *
    * <code>string data_content_type = 6;</code>
@@ -372,8 +374,10 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Media type of the data. Default by payload: application/octet-stream,
-   * text/plain, application/protobuf, application/json.
+   * Media type of the data. Default of `data` application/octet-stream, `text`
+   * text/plain, `proto` application/protobuf, `json` application/json; on a
+   * topic that checks its events application/protobuf for `data` and `json`,
+   * application/json for `text`. Beside `proto` nothing else is taken.
    * </pre>
    *
    * <code>string data_content_type = 6;</code>
@@ -683,7 +687,9 @@ java.lang.String defaultValue) {
   public static final int PROTO_FIELD_NUMBER = 12;
   /**
    * <pre>
-   * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+   * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+   * `type` is the message's, if none is said. Read with VIEW_JSON where the
+   * type is registered and nothing is missing then.
    * </pre>
    *
    * <code>.google.protobuf.Any proto = 12;</code>
@@ -695,7 +701,9 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+   * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+   * `type` is the message's, if none is said. Read with VIEW_JSON where the
+   * type is registered and nothing is missing then.
    * </pre>
    *
    * <code>.google.protobuf.Any proto = 12;</code>
@@ -710,7 +718,9 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+   * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+   * `type` is the message's, if none is said. Read with VIEW_JSON where the
+   * type is registered and nothing is missing then.
    * </pre>
    *
    * <code>.google.protobuf.Any proto = 12;</code>
@@ -726,8 +736,11 @@ java.lang.String defaultValue) {
   public static final int JSON_FIELD_NUMBER = 13;
   /**
    * <pre>
-   * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-   * strings, or send `text`.
+   * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+   * With the media type application/protobuf, or with none on a topic that
+   * checks its events, it has to be the JSON of its registered `type`, and
+   * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+   * Read with VIEW_JSON.
    * </pre>
    *
    * <code>.google.protobuf.Value json = 13;</code>
@@ -739,8 +752,11 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-   * strings, or send `text`.
+   * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+   * With the media type application/protobuf, or with none on a topic that
+   * checks its events, it has to be the JSON of its registered `type`, and
+   * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+   * Read with VIEW_JSON.
    * </pre>
    *
    * <code>.google.protobuf.Value json = 13;</code>
@@ -755,8 +771,11 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-   * strings, or send `text`.
+   * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+   * With the media type application/protobuf, or with none on a topic that
+   * checks its events, it has to be the JSON of its registered `type`, and
+   * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+   * Read with VIEW_JSON.
    * </pre>
    *
    * <code>.google.protobuf.Value json = 13;</code>
@@ -2203,8 +2222,10 @@ java.lang.String defaultValue) {
     private java.lang.Object dataContentType_ = "";
     /**
      * <pre>
-     * Media type of the data. Default by payload: application/octet-stream,
-     * text/plain, application/protobuf, application/json.
+     * Media type of the data. Default of `data` application/octet-stream, `text`
+     * text/plain, `proto` application/protobuf, `json` application/json; on a
+     * topic that checks its events application/protobuf for `data` and `json`,
+     * application/json for `text`. Beside `proto` nothing else is taken.
      * </pre>
      *
      * <code>string data_content_type = 6;</code>
@@ -2224,8 +2245,10 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Media type of the data. Default by payload: application/octet-stream,
-     * text/plain, application/protobuf, application/json.
+     * Media type of the data. Default of `data` application/octet-stream, `text`
+     * text/plain, `proto` application/protobuf, `json` application/json; on a
+     * topic that checks its events application/protobuf for `data` and `json`,
+     * application/json for `text`. Beside `proto` nothing else is taken.
      * </pre>
      *
      * <code>string data_content_type = 6;</code>
@@ -2246,8 +2269,10 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Media type of the data. Default by payload: application/octet-stream,
-     * text/plain, application/protobuf, application/json.
+     * Media type of the data. Default of `data` application/octet-stream, `text`
+     * text/plain, `proto` application/protobuf, `json` application/json; on a
+     * topic that checks its events application/protobuf for `data` and `json`,
+     * application/json for `text`. Beside `proto` nothing else is taken.
      * </pre>
      *
      * <code>string data_content_type = 6;</code>
@@ -2264,8 +2289,10 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Media type of the data. Default by payload: application/octet-stream,
-     * text/plain, application/protobuf, application/json.
+     * Media type of the data. Default of `data` application/octet-stream, `text`
+     * text/plain, `proto` application/protobuf, `json` application/json; on a
+     * topic that checks its events application/protobuf for `data` and `json`,
+     * application/json for `text`. Beside `proto` nothing else is taken.
      * </pre>
      *
      * <code>string data_content_type = 6;</code>
@@ -2279,8 +2306,10 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Media type of the data. Default by payload: application/octet-stream,
-     * text/plain, application/protobuf, application/json.
+     * Media type of the data. Default of `data` application/octet-stream, `text`
+     * text/plain, `proto` application/protobuf, `json` application/json; on a
+     * topic that checks its events application/protobuf for `data` and `json`,
+     * application/json for `text`. Beside `proto` nothing else is taken.
      * </pre>
      *
      * <code>string data_content_type = 6;</code>
@@ -2822,7 +2851,9 @@ java.lang.String defaultValue) {
         com.google.protobuf.Any, com.google.protobuf.Any.Builder, com.google.protobuf.AnyOrBuilder> protoBuilder_;
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2834,7 +2865,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2856,7 +2889,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2876,7 +2911,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2894,7 +2931,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2921,7 +2960,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2944,7 +2985,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2954,7 +2997,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -2972,7 +3017,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+     * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+     * `type` is the message's, if none is said. Read with VIEW_JSON where the
+     * type is registered and nothing is missing then.
      * </pre>
      *
      * <code>.google.protobuf.Any proto = 12;</code>
@@ -3000,8 +3047,11 @@ java.lang.String defaultValue) {
         com.google.protobuf.Value, com.google.protobuf.Value.Builder, com.google.protobuf.ValueOrBuilder> jsonBuilder_;
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3013,8 +3063,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3036,8 +3089,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3057,8 +3113,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3076,8 +3135,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3104,8 +3166,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3128,8 +3193,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3139,8 +3207,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>
@@ -3158,8 +3229,11 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-     * strings, or send `text`.
+     * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+     * With the media type application/protobuf, or with none on a topic that
+     * checks its events, it has to be the JSON of its registered `type`, and
+     * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+     * Read with VIEW_JSON.
      * </pre>
      *
      * <code>.google.protobuf.Value json = 13;</code>

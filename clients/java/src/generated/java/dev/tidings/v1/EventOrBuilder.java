@@ -121,8 +121,10 @@ public interface EventOrBuilder extends
 
   /**
    * <pre>
-   * Media type of the data. Default by payload: application/octet-stream,
-   * text/plain, application/protobuf, application/json.
+   * Media type of the data. Default of `data` application/octet-stream, `text`
+   * text/plain, `proto` application/protobuf, `json` application/json; on a
+   * topic that checks its events application/protobuf for `data` and `json`,
+   * application/json for `text`. Beside `proto` nothing else is taken.
    * </pre>
    *
    * <code>string data_content_type = 6;</code>
@@ -131,8 +133,10 @@ public interface EventOrBuilder extends
   java.lang.String getDataContentType();
   /**
    * <pre>
-   * Media type of the data. Default by payload: application/octet-stream,
-   * text/plain, application/protobuf, application/json.
+   * Media type of the data. Default of `data` application/octet-stream, `text`
+   * text/plain, `proto` application/protobuf, `json` application/json; on a
+   * topic that checks its events application/protobuf for `data` and `json`,
+   * application/json for `text`. Beside `proto` nothing else is taken.
    * </pre>
    *
    * <code>string data_content_type = 6;</code>
@@ -290,7 +294,9 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+   * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+   * `type` is the message's, if none is said. Read with VIEW_JSON where the
+   * type is registered and nothing is missing then.
    * </pre>
    *
    * <code>.google.protobuf.Any proto = 12;</code>
@@ -299,7 +305,9 @@ java.lang.String defaultValue);
   boolean hasProto();
   /**
    * <pre>
-   * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+   * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+   * `type` is the message's, if none is said. Read with VIEW_JSON where the
+   * type is registered and nothing is missing then.
    * </pre>
    *
    * <code>.google.protobuf.Any proto = 12;</code>
@@ -308,7 +316,9 @@ java.lang.String defaultValue);
   com.google.protobuf.Any getProto();
   /**
    * <pre>
-   * Publish only: {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`.
+   * {"&#64;type": "type.googleapis.com/shop.v1.OrderPlaced", ...}. Becomes `data`;
+   * `type` is the message's, if none is said. Read with VIEW_JSON where the
+   * type is registered and nothing is missing then.
    * </pre>
    *
    * <code>.google.protobuf.Any proto = 12;</code>
@@ -317,8 +327,11 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-   * strings, or send `text`.
+   * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+   * With the media type application/protobuf, or with none on a topic that
+   * checks its events, it has to be the JSON of its registered `type`, and
+   * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+   * Read with VIEW_JSON.
    * </pre>
    *
    * <code>.google.protobuf.Value json = 13;</code>
@@ -327,8 +340,11 @@ java.lang.String defaultValue);
   boolean hasJson();
   /**
    * <pre>
-   * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-   * strings, or send `text`.
+   * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+   * With the media type application/protobuf, or with none on a topic that
+   * checks its events, it has to be the JSON of its registered `type`, and
+   * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+   * Read with VIEW_JSON.
    * </pre>
    *
    * <code>.google.protobuf.Value json = 13;</code>
@@ -337,8 +353,11 @@ java.lang.String defaultValue);
   com.google.protobuf.Value getJson();
   /**
    * <pre>
-   * Becomes `text`. Numbers are doubles: write integers beyond 2^53 as
-   * strings, or send `text`.
+   * Numbers are doubles: write integers beyond 2^53 as strings, or send `text`.
+   * With the media type application/protobuf, or with none on a topic that
+   * checks its events, it has to be the JSON of its registered `type`, and
+   * becomes `data`: the bytes of that message. Otherwise it becomes `text`.
+   * Read with VIEW_JSON.
    * </pre>
    *
    * <code>.google.protobuf.Value json = 13;</code>

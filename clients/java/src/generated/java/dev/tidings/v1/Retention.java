@@ -93,6 +93,11 @@ private static final long serialVersionUID = 0L;
   public static final int MAX_AGE_FIELD_NUMBER = 3;
   private com.google.protobuf.Duration maxAge_;
   /**
+   * <pre>
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   * </pre>
+   *
    * <code>.google.protobuf.Duration max_age = 3;</code>
    * @return Whether the maxAge field is set.
    */
@@ -101,6 +106,11 @@ private static final long serialVersionUID = 0L;
     return ((bitField0_ & 0x00000004) != 0);
   }
   /**
+   * <pre>
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   * </pre>
+   *
    * <code>.google.protobuf.Duration max_age = 3;</code>
    * @return The maxAge.
    */
@@ -109,6 +119,11 @@ private static final long serialVersionUID = 0L;
     return maxAge_ == null ? com.google.protobuf.Duration.getDefaultInstance() : maxAge_;
   }
   /**
+   * <pre>
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   * </pre>
+   *
    * <code>.google.protobuf.Duration max_age = 3;</code>
    */
   @java.lang.Override
@@ -627,6 +642,11 @@ private static final long serialVersionUID = 0L;
     private com.google.protobuf.SingleFieldBuilderV3<
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> maxAgeBuilder_;
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      * @return Whether the maxAge field is set.
      */
@@ -634,6 +654,11 @@ private static final long serialVersionUID = 0L;
       return ((bitField0_ & 0x00000004) != 0);
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      * @return The maxAge.
      */
@@ -645,6 +670,11 @@ private static final long serialVersionUID = 0L;
       }
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     public Builder setMaxAge(com.google.protobuf.Duration value) {
@@ -661,6 +691,11 @@ private static final long serialVersionUID = 0L;
       return this;
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     public Builder setMaxAge(
@@ -675,6 +710,11 @@ private static final long serialVersionUID = 0L;
       return this;
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     public Builder mergeMaxAge(com.google.protobuf.Duration value) {
@@ -696,6 +736,11 @@ private static final long serialVersionUID = 0L;
       return this;
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     public Builder clearMaxAge() {
@@ -709,6 +754,11 @@ private static final long serialVersionUID = 0L;
       return this;
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     public com.google.protobuf.Duration.Builder getMaxAgeBuilder() {
@@ -717,6 +767,11 @@ private static final long serialVersionUID = 0L;
       return getMaxAgeFieldBuilder().getBuilder();
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     public com.google.protobuf.DurationOrBuilder getMaxAgeOrBuilder() {
@@ -728,6 +783,11 @@ private static final long serialVersionUID = 0L;
       }
     }
     /**
+     * <pre>
+     * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+     * by events and bytes, and all of it when nobody used the topic for an hour.
+     * </pre>
+     *
      * <code>.google.protobuf.Duration max_age = 3;</code>
      */
     private com.google.protobuf.SingleFieldBuilderV3<

@@ -39,16 +39,31 @@ public interface RetentionOrBuilder extends
   long getMaxBytes();
 
   /**
+   * <pre>
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   * </pre>
+   *
    * <code>.google.protobuf.Duration max_age = 3;</code>
    * @return Whether the maxAge field is set.
    */
   boolean hasMaxAge();
   /**
+   * <pre>
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   * </pre>
+   *
    * <code>.google.protobuf.Duration max_age = 3;</code>
    * @return The maxAge.
    */
   com.google.protobuf.Duration getMaxAge();
   /**
+   * <pre>
+   * Of durable topics, at least 1s. A live topic has none and is refused one: its short history goes
+   * by events and bytes, and all of it when nobody used the topic for an hour.
+   * </pre>
+   *
    * <code>.google.protobuf.Duration max_age = 3;</code>
    */
   com.google.protobuf.DurationOrBuilder getMaxAgeOrBuilder();

@@ -106,7 +106,9 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.DescriptorProtos.FileDescriptorSet descriptors_;
   /**
    * <pre>
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    * </pre>
    *
    * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -118,7 +120,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    * </pre>
    *
    * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -130,7 +134,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    * </pre>
    *
    * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -239,7 +245,7 @@ java.lang.String defaultValue) {
   private int compatibility_ = 0;
   /**
    * <pre>
-   * What a new version must keep, against all versions. Default: BACKWARD.
+   * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
    * </pre>
    *
    * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -250,7 +256,7 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * What a new version must keep, against all versions. Default: BACKWARD.
+   * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
    * </pre>
    *
    * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -282,7 +288,7 @@ java.lang.String defaultValue) {
   private volatile java.lang.Object fingerprint_ = "";
   /**
    * <pre>
-   * SHA-256 of the canonical FileDescriptorSet.
+   * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
    * </pre>
    *
    * <code>string fingerprint = 17;</code>
@@ -303,7 +309,7 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * SHA-256 of the canonical FileDescriptorSet.
+   * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
    * </pre>
    *
    * <code>string fingerprint = 17;</code>
@@ -997,7 +1003,9 @@ java.lang.String defaultValue) {
         com.google.protobuf.DescriptorProtos.FileDescriptorSet, com.google.protobuf.DescriptorProtos.FileDescriptorSet.Builder, com.google.protobuf.DescriptorProtos.FileDescriptorSetOrBuilder> descriptorsBuilder_;
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1008,7 +1016,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1023,7 +1033,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1043,7 +1055,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1061,7 +1075,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1086,7 +1102,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1103,7 +1121,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1115,7 +1135,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1130,7 +1152,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The compiled file that defines it and all that it imports.
+     * The compiled file that defines it and all that it imports. What is given may be in any order and
+     * have source positions; GetSchema answers the canonical form: no source positions, messages and
+     * enums by name, fields by number, what is imported first.
      * </pre>
      *
      * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -1307,7 +1331,7 @@ java.lang.String defaultValue) {
     private int compatibility_ = 0;
     /**
      * <pre>
-     * What a new version must keep, against all versions. Default: BACKWARD.
+     * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
      * </pre>
      *
      * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -1318,7 +1342,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * What a new version must keep, against all versions. Default: BACKWARD.
+     * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
      * </pre>
      *
      * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -1333,7 +1357,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * What a new version must keep, against all versions. Default: BACKWARD.
+     * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
      * </pre>
      *
      * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -1346,7 +1370,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * What a new version must keep, against all versions. Default: BACKWARD.
+     * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
      * </pre>
      *
      * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -1364,7 +1388,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * What a new version must keep, against all versions. Default: BACKWARD.
+     * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
      * </pre>
      *
      * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -1427,7 +1451,7 @@ java.lang.String defaultValue) {
     private java.lang.Object fingerprint_ = "";
     /**
      * <pre>
-     * SHA-256 of the canonical FileDescriptorSet.
+     * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
      * </pre>
      *
      * <code>string fingerprint = 17;</code>
@@ -1447,7 +1471,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * SHA-256 of the canonical FileDescriptorSet.
+     * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
      * </pre>
      *
      * <code>string fingerprint = 17;</code>
@@ -1468,7 +1492,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * SHA-256 of the canonical FileDescriptorSet.
+     * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
      * </pre>
      *
      * <code>string fingerprint = 17;</code>
@@ -1485,7 +1509,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * SHA-256 of the canonical FileDescriptorSet.
+     * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
      * </pre>
      *
      * <code>string fingerprint = 17;</code>
@@ -1499,7 +1523,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * SHA-256 of the canonical FileDescriptorSet.
+     * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
      * </pre>
      *
      * <code>string fingerprint = 17;</code>

@@ -30,7 +30,9 @@ public interface SchemaOrBuilder extends
 
   /**
    * <pre>
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    * </pre>
    *
    * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -39,7 +41,9 @@ public interface SchemaOrBuilder extends
   boolean hasDescriptors();
   /**
    * <pre>
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    * </pre>
    *
    * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -48,7 +52,9 @@ public interface SchemaOrBuilder extends
   com.google.protobuf.DescriptorProtos.FileDescriptorSet getDescriptors();
   /**
    * <pre>
-   * The compiled file that defines it and all that it imports.
+   * The compiled file that defines it and all that it imports. What is given may be in any order and
+   * have source positions; GetSchema answers the canonical form: no source positions, messages and
+   * enums by name, fields by number, what is imported first.
    * </pre>
    *
    * <code>.google.protobuf.FileDescriptorSet descriptors = 2;</code>
@@ -111,7 +117,7 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * What a new version must keep, against all versions. Default: BACKWARD.
+   * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
    * </pre>
    *
    * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -120,7 +126,7 @@ java.lang.String defaultValue);
   int getCompatibilityValue();
   /**
    * <pre>
-   * What a new version must keep, against all versions. Default: BACKWARD.
+   * What a new version must keep, against all versions. Default: as it is, BACKWARD for a new type.
    * </pre>
    *
    * <code>.tidings.v1.Compatibility compatibility = 4;</code>
@@ -141,7 +147,7 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * SHA-256 of the canonical FileDescriptorSet.
+   * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
    * </pre>
    *
    * <code>string fingerprint = 17;</code>
@@ -150,7 +156,7 @@ java.lang.String defaultValue);
   java.lang.String getFingerprint();
   /**
    * <pre>
-   * SHA-256 of the canonical FileDescriptorSet.
+   * SHA-256 of the canonical descriptors, but for those of google/protobuf/&#42;.proto.
    * </pre>
    *
    * <code>string fingerprint = 17;</code>

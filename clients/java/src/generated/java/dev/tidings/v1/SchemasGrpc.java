@@ -209,7 +209,8 @@ public final class SchemasGrpc {
 
     /**
      * <pre>
-     * Registering what is registered answers the version that has it.
+     * Registering what is registered answers the version that has it. The answer has neither
+     * descriptors nor sources: GetSchema gives them.
      * </pre>
      */
     default void registerSchema(dev.tidings.v1.RegisterSchemaRequest request,
@@ -276,7 +277,8 @@ public final class SchemasGrpc {
 
     /**
      * <pre>
-     * Registering what is registered answers the version that has it.
+     * Registering what is registered answers the version that has it. The answer has neither
+     * descriptors nor sources: GetSchema gives them.
      * </pre>
      */
     public void registerSchema(dev.tidings.v1.RegisterSchemaRequest request,
@@ -332,7 +334,8 @@ public final class SchemasGrpc {
 
     /**
      * <pre>
-     * Registering what is registered answers the version that has it.
+     * Registering what is registered answers the version that has it. The answer has neither
+     * descriptors nor sources: GetSchema gives them.
      * </pre>
      */
     public dev.tidings.v1.Schema registerSchema(dev.tidings.v1.RegisterSchemaRequest request) throws io.grpc.StatusException {
@@ -384,7 +387,8 @@ public final class SchemasGrpc {
 
     /**
      * <pre>
-     * Registering what is registered answers the version that has it.
+     * Registering what is registered answers the version that has it. The answer has neither
+     * descriptors nor sources: GetSchema gives them.
      * </pre>
      */
     public dev.tidings.v1.Schema registerSchema(dev.tidings.v1.RegisterSchemaRequest request) {
@@ -436,7 +440,8 @@ public final class SchemasGrpc {
 
     /**
      * <pre>
-     * Registering what is registered answers the version that has it.
+     * Registering what is registered answers the version that has it. The answer has neither
+     * descriptors nor sources: GetSchema gives them.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.tidings.v1.Schema> registerSchema(
