@@ -215,8 +215,8 @@ fn without_cel(rules: &[u8]) -> Result<Vec<u8>, Malformed> {
     let rules = without(rules, &CEL_OF_FIELD)?;
     rewritten(&rules, |field| match (field.number, field.value) {
         (REPEATED | MAP, Value::Bytes(inside)) => {
-            let inside = rewritten(inside, |field| match field.value {
-                Value::Bytes(rules) if ITEMS_KEYS_VALUES.contains(&field.number) => {
+            let inside = rewritten(inside, |field| match (field.number, field.value) {
+                (number, Value::Bytes(rules)) if ITEMS_KEYS_VALUES.contains(&number) => {
                     without_cel(rules).map(Some)
                 }
                 _ => Ok(None),
