@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use parking_lot::Mutex;
 use prost::Message as _;
 use tidings::{
     backend::{Enforcement, TopicSettings},
@@ -11,14 +12,14 @@ use tidings::{
         client::{AdminClient, BrokerClient, SchemasClient},
         schema_messages::{RegisterSchemaRequest, Schema},
     },
-    proto::{self, GetSchemaRequest, PublishRequest, event::Payload},
+    proto::{self, Event, GetSchemaRequest, PublishRequest, event::Payload},
 };
 use tokio::process::Command;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    in_process::{in_memory_with, options},
+    in_process::{event, in_memory_with, options, publish},
     process::grpcurl,
     served::{Served, reason},
 };
@@ -56,7 +57,7 @@ async fn register(served: &Served, source: &str) -> Result<u32, Status> {
 }
 
 fn request(topic: &str, payload: Payload) -> PublishRequest {
-    let event = proto::Event { payload: Some(payload), ..Default::default() };
+    let event = Event { payload: Some(payload), ..Default::default() };
     PublishRequest { topic: topic.into(), events: vec![event], ..Default::default() }
 }
 
@@ -147,5 +148,30 @@ async fn rules_that_make_no_sense_are_refused_and_those_that_do_can_be_fetched_a
         let output = command.stdin(Stdio::null()).output().await.expect("it runs");
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(said.contains(part), "{name}: {said}");
+    }
+}
+
+/// All on one thread: who asks first would have the first answer.
+#[tokio::test]
+async fn events_that_have_much_to_do_with_rules_keep_nobody_else_waiting() {
+    let broker = shop();
+    let served = Served::start(broker.clone(), Duration::ZERO).await;
+    register(&served, ORDER).await.expect("registered");
+    let order = json("orders", r#"{"id": "7", "total": 1}"#).events.remove(0);
+    let many: Vec<_> = (0..200).map(|id| Event { id: id.to_string(), ..order.clone() }).collect();
+    // The first one waits for the rules to be made ready.
+    for round in ["first", "next"] {
+        let answers = Mutex::new(Vec::new());
+        tokio::join!(
+            async {
+                publish(&broker, "orders", many.clone()).await.expect("valid");
+                answers.lock().push("much");
+            },
+            async {
+                publish(&broker, "payments", vec![event(round)]).await.expect("stored");
+                answers.lock().push("nothing");
+            },
+        );
+        assert_eq!(answers.into_inner(), ["nothing", "much"], "{round}");
     }
 }
