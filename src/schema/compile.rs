@@ -48,6 +48,8 @@ pub struct Compiled {
     descriptors: Bytes,
     fingerprint: String,
     message: MessageDescriptor,
+    /// Where they were read when it was compiled.
+    rules: Option<Option<Arc<dyn Validator>>>,
 }
 
 /// In a source, as far as it is known.
@@ -147,7 +149,12 @@ impl Compiled {
             let order: Vec<&str> = files.keys().map(String::as_str).collect();
             let pool = pool_of(&files, &order, Known::in_fields_of(&files))?;
             let message = message_in(&pool, type_name, &files)?;
-            Ok(Compiled { fingerprint: fingerprint(&descriptors), descriptors, message })
+            Ok(Compiled {
+                fingerprint: fingerprint(&descriptors),
+                descriptors,
+                message,
+                rules: None,
+            })
         })
     }
 
@@ -192,7 +199,7 @@ impl Compiled {
 
     /// Those of `buf.validate`, to be asked of every event; none where there are none. Takes a moment.
     pub(super) fn rules(&self) -> Result<Option<Arc<dyn Validator>>, CompileError> {
-        self.rules_said_in(&Files::new())
+        self.rules.clone().map_or_else(|| self.rules_said_in(&Files::new()), Ok)
     }
 
     fn rules_said_in(&self, files: &Files) -> Result<Option<Arc<dyn Validator>>, CompileError> {
@@ -345,10 +352,10 @@ fn link(type_name: &str, files: &Files) -> Result<Compiled, CompileError> {
         fingerprint: fingerprint(&descriptors),
         descriptors: descriptors.into(),
         message,
+        rules: None,
     };
-    // Only to see that they can be: most versions are never asked for theirs.
-    compiled.rules_said_in(files)?;
-    Ok(compiled)
+    let rules = compiled.rules_said_in(files)?;
+    Ok(Compiled { rules: Some(rules), ..compiled })
 }
 
 /// Checks every declaration, and finds the file that has this one.

@@ -152,8 +152,8 @@ fn options_that_nobody_here_knows_survive() {
 
     let of = "google.protobuf.FieldOptions".to_owned();
     let asked = Question::ExtensionNumbers { of: of.clone() };
-    // With that of buf.validate, which is always there.
-    assert_eq!(reflection.answer(&asked), Ok(Answer::Numbers(vec![1159, 50001])));
+    // With those of buf.validate, which is always there.
+    assert_eq!(reflection.answer(&asked), Ok(Answer::Numbers(vec![1159, 1160, 50001])));
     let found = files(&reflection, Question::Extension { of: of.clone(), number: 50001 });
     assert!(found[0].name().ends_with("/options.proto"));
     let missing = Question::Extension { of: of.clone(), number: 50002 };

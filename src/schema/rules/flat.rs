@@ -8,9 +8,10 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use prost::Message as _;
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorError, DescriptorPool};
 use prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    descriptor_proto::ExtensionRange,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -21,6 +22,7 @@ use crate::schema::{
 
 pub(super) const EMPTY: &str = "google.protobuf.Empty";
 const EMPTY_FILE: &str = "google/protobuf/empty.proto";
+const DESCRIPTOR_FILE: &str = "google/protobuf/descriptor.proto";
 /// Of the options that have rules, in messages, fields and oneofs alike.
 pub(super) const RULES: u32 = 1159;
 
@@ -57,19 +59,33 @@ pub(super) fn pool<'a>(
     let flat = Flat { entries, prefix };
     let flattened: Result<Vec<_>, Malformed> = files.map(|file| flat.file(file)).collect();
     let flattened = flattened.map_err(|_| "its descriptors cannot be read".to_owned())?;
+    // All of what protobuf says of itself takes five times as much as most schemas: only where a field is
+    // of a type there.
+    let pool = linked(&flattened, true).or_else(|_| linked(&flattened, false));
+    pool.map_err(|error| error.to_string())
+}
+
+fn linked(
+    files: &[(Vec<String>, Vec<u8>)],
+    options_only: bool,
+) -> Result<DescriptorPool, DescriptorError> {
     let mut set = Vec::new();
     let mut known = HashSet::from([VALIDATE.to_owned()]);
+    if options_only {
+        known.insert(DESCRIPTOR_FILE.to_owned());
+        put_bytes(&mut set, FILES, options());
+    }
     let mut imports = vec![EMPTY_FILE.to_owned()];
     imports.extend(imports_of(VALIDATE));
-    imports.extend(flattened.iter().flat_map(|(imports, _)| imports.iter().cloned()));
+    imports.extend(files.iter().flat_map(|(imports, _)| imports.iter().cloned()));
     for import in imports {
         put_bundled(&import, &mut known, &mut set);
     }
     put_bytes(&mut set, FILES, validate());
-    for (_, file) in &flattened {
+    for (_, file) in files {
         put_bytes(&mut set, FILES, file);
     }
-    DescriptorPool::decode(&set[..]).map_err(|error| error.to_string())
+    DescriptorPool::decode(&set[..])
 }
 
 fn put_bundled(name: &str, known: &mut HashSet<String>, set: &mut Vec<u8>) {
@@ -99,9 +115,40 @@ fn validate() -> &'static [u8] {
         let file = FileDescriptorProto {
             name: Some(VALIDATE.to_owned()),
             package: Some("buf.validate".to_owned()),
-            dependency: vec!["google/protobuf/descriptor.proto".to_owned()],
+            dependency: vec![DESCRIPTOR_FILE.to_owned()],
             message_type: of.iter().map(|(_, of)| message(format!("{of}Rules"))).collect(),
             extension: of.iter().map(|(name, of)| extension(name, of)).collect(),
+            ..FileDescriptorProto::default()
+        };
+        file.encode_to_vec()
+    });
+    &FILE
+}
+
+/// Only as much of [`DESCRIPTOR_FILE`] as options take.
+fn options() -> &'static [u8] {
+    static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let of = [
+            "File",
+            "Message",
+            "Field",
+            "Oneof",
+            "Enum",
+            "EnumValue",
+            "Service",
+            "Method",
+            "ExtensionRange",
+        ];
+        let all = ExtensionRange { start: Some(1000), end: Some(1 << 29), options: None };
+        let message = |of: &str| DescriptorProto {
+            name: Some(format!("{of}Options")),
+            extension_range: vec![all.clone()],
+            ..DescriptorProto::default()
+        };
+        let file = FileDescriptorProto {
+            name: Some(DESCRIPTOR_FILE.to_owned()),
+            package: Some("google.protobuf".to_owned()),
+            message_type: of.iter().copied().map(message).collect(),
             ..FileDescriptorProto::default()
         };
         file.encode_to_vec()
