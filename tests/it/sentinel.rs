@@ -11,7 +11,10 @@ use tidings::{
     backend::TopicSettings,
     broker::Broker,
     catalog::Catalog,
-    grpc::client::BrokerClient,
+    grpc::{
+        client::{BrokerClient, SchemasClient},
+        schema_messages::{RegisterSchemaRequest, Schema},
+    },
     proto::{self, subscribe_request::Start},
 };
 use tokio::task::JoinHandle;
@@ -291,6 +294,47 @@ async fn publish_until_taken(broker: &Broker, id: &str) {
         publish(broker, "orders", vec![event(id)]).await.is_ok()
     })
     .await;
+}
+
+/// What the next primary had not been told of is put back by brokers that know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_are_registered_after_a_failover_as_they_were_before() {
+    let mut service = Service::start_with(DOWN_AFTER, &ANN, &[]).await;
+    let url = service.url_as("ann:pw@", "");
+    let one = on_redis(&url, "a", Catalog::default()).await;
+    let two = on_redis(&url, "b", Catalog::default()).await;
+    let served = Served::start(one.clone(), Duration::ZERO).await;
+    register(&served, "int32 a = 1;", 1).await;
+    knows(&two, 1).await;
+
+    service.nodes[1].command(&["CONFIG", "SET", "masterauth", "none"]).await;
+    service.nodes[0].client_kill("replica").await;
+    register(&served, "int32 a = 1; int32 b = 2;", 2).await;
+    knows(&two, 2).await;
+    service.nodes[0].kill9();
+    service.is_led_by(1).await;
+
+    let new = on_redis(&url, "c", Catalog::default()).await;
+    knows(&new, 2).await;
+    let served = Served::start(new, Duration::ZERO).await;
+    register(&served, "int32 a = 1; int32 b = 2; int32 c = 3;", 3).await;
+    knows(&one, 3).await;
+    knows(&two, 3).await;
+}
+
+async fn register(served: &Served, fields: &str, version: u32) {
+    let text = format!("syntax = \"proto3\"; package a; message A {{ {fields} }}");
+    let sources = [("a.proto".to_owned(), text.into_bytes())].into();
+    let schema = Schema { r#type: "a.A".into(), sources, ..Schema::default() };
+    let request = RegisterSchemaRequest { schema: Some(schema), ..Default::default() };
+    let mut schemas = SchemasClient::new(served.channel().await);
+    let registered = schemas.register_schema(request).await.expect("registered");
+    assert_eq!(registered.into_inner().version, version);
+}
+
+async fn knows(broker: &Broker, version: u32) {
+    let is_there = || async { broker.registry().snapshot().get("a.A", version).is_ok() };
+    eventually("the broker knows the version", PATIENCE, is_there).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
