@@ -2,6 +2,7 @@
 //! ARCHITECTURE.md for whoever changes it.
 
 // Vocabulary: pure values, no I/O, no async.
+mod blocking;
 mod cel;
 pub mod compression;
 pub mod event;

@@ -10,7 +10,18 @@ use std::{
 
 /// The layers of ARCHITECTURE.md: each line may use those above it and its own, never below.
 const LAYERS: [&[&str]; 6] = [
-    &["limits", "topic", "position", "event", "frame", "compression", "proto", "view", "cel"],
+    &[
+        "limits",
+        "topic",
+        "position",
+        "event",
+        "frame",
+        "compression",
+        "proto",
+        "view",
+        "cel",
+        "blocking",
+    ],
     &["backend"],
     &["catalog", "schema", "access"],
     &["hub", "item", "lens", "subscription", "workers", "broker"],

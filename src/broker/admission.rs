@@ -2,7 +2,6 @@
 //! found out on a thread that serves nobody.
 
 use std::{
-    panic::resume_unwind,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,7 +9,6 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::task::{JoinError, spawn_blocking};
 
 use super::{
     Publish, PublishError, Published, Receipt, Shared,
@@ -18,6 +16,7 @@ use super::{
 };
 use crate::{
     backend::TopicSettings,
+    blocking,
     event::{Defaults, Event, Refused},
     limits::{PUBLISH_VIOLATIONS_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX},
     topic::InvalidTopic,
@@ -48,12 +47,7 @@ impl Admission {
                 let admitted = admit_all(&shared, request, &settings, &source, &mut events);
                 (admitted, events)
             };
-            match spawn_blocking(admit).await.map_err(JoinError::try_into_panic) {
-                Ok(admitted) => admitted,
-                Err(Ok(panic)) => resume_unwind(panic),
-                // The runtime is ending, and whoever waits ends with it.
-                Err(Err(_)) => std::future::pending().await,
-            }
+            blocking::run(admit).await
         };
         Ok(Admission(admission.boxed()))
     }

@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use prost_types::Timestamp;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
-    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -30,6 +29,7 @@ use crate::{
         BackendError,
         registrations::{Key, Registered, Registration},
     },
+    blocking,
     limits::{SCHEMA_BYTES_MAX, SCHEMA_WORK_TOGETHER, SCHEMA_WORK_WAIT, SCHEMA_WORK_WAITING},
     schema::{
         Compatibility, CompileError, Compiled, Record, Registry, Schemas, Unreadable, Version,
@@ -138,7 +138,7 @@ impl Broker {
         request.given.check_size()?;
         let _turn = self.shared.schemas.turn().await?;
         let RegisterSchema { type_name, given, compatibility, validate_only, force } = request;
-        let candidate = in_background(move || {
+        let candidate = blocking::run(move || {
             let (compiled, sources) = given.compile(&type_name)?;
             let json = Json::Used;
             Ok::<_, SchemaError>(Arc::new(Candidate {
@@ -155,7 +155,7 @@ impl Broker {
             let Present { registered, schemas } = self.present().await?;
             let proposal = {
                 let candidate = candidate.clone();
-                in_background(move || schemas.propose(&candidate, now)).await?
+                blocking::run(move || schemas.propose(&candidate, now)).await?
             };
             let (record, verdict) = match proposal {
                 Proposal::Known(version) => return Ok(SchemaSummary::of(version.record())),
@@ -207,7 +207,7 @@ impl Broker {
             let _unreadable = version.compiled();
             version
         };
-        Ok(in_background(linked).await)
+        Ok(blocking::run(linked).await)
     }
 
     /// The newest versions of the types that the pattern chooses.
@@ -326,7 +326,7 @@ async fn follow(taker: Arc<Taker>, mut told: watch::Receiver<Option<Arc<Register
 async fn take(taker: &Arc<Taker>) -> Option<Present> {
     if taker.is_behind() {
         let taker = taker.clone();
-        return in_background(move || taker.take()).await;
+        return blocking::run(move || taker.take()).await;
     }
     taker.take()
 }
@@ -447,18 +447,6 @@ impl SchemaSummary {
             fingerprint: record.fingerprint.clone(),
             created: record.created,
         }
-    }
-}
-
-/// On a thread where it delays nobody.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and this with it.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

@@ -26,7 +26,6 @@ use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc, oneshot, watch},
-    task::JoinError,
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -44,6 +43,7 @@ use self::{
 };
 use crate::{
     backend::{Attachment, Backend, BackendError, Batch, Feed, News, TopicSettings},
+    blocking::returned,
     catalog::Catalog,
     frame::Frame,
     item::{Events, Item, Items},
@@ -675,15 +675,6 @@ impl Member {
                 Took::Waiting
             }
         }
-    }
-}
-
-async fn returned<T>(joined: Result<T, JoinError>) -> T {
-    match joined.map_err(JoinError::try_into_panic) {
-        Ok(returned) => returned,
-        Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // The runtime is ending, and whoever waits ends with it.
-        Err(Err(_)) => std::future::pending().await,
     }
 }
 
