@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use prost::Message as _;
 use tidings::{
     broker::BrokerOptions,
@@ -50,8 +51,16 @@ impl Bystander {
     async fn join(address: SocketAddr) -> Bystander {
         let endpoint = Channel::from_shared(format!("http://{address}")).expect("a URI");
         let channel = endpoint.tcp_nodelay(true).connect().await.expect("connected");
-        let mut client = BrokerClient::new(channel);
-        let stream = client.subscribe(request(&["others"])).await.expect("opened").into_inner();
+        let client = BrokerClient::new(channel);
+        // A broker listens before it has reached its Redis, and says so.
+        let opened = Mutex::new(None);
+        eventually("a subscriber is let in", PATIENCE, || async {
+            let stream = client.clone().subscribe(request(&["others"])).await.ok();
+            *opened.lock() = stream;
+            opened.lock().is_some()
+        })
+        .await;
+        let stream = opened.into_inner().expect("it was let in").into_inner();
         Bystander { client, stream, next: 1 }
     }
 
