@@ -497,6 +497,24 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_long_to_show_does_so_until_it_was_made() {
+        let cel = proto::Filter { cel: "event.key != ''".into(), ..Default::default() };
+        let filter = Filter::try_from(cel).expect("a filter");
+        let asks = Arc::new(Lens { filter, view: View::AsStored, compression: None });
+        let as_json = lens(&[], View::Json);
+        let one = |sizes: &[usize]| Events::of(&topic(), &[batch(1, sizes)]).remove(0);
+        for (lens, small, large) in
+            [(&asks, one(&[10]), one(&[10; 50])), (&as_json, one(&[1000]), one(&[100 << 10]))]
+        {
+            assert!(!small.takes_long(lens), "{lens:?}");
+            assert!(large.takes_long(lens), "{lens:?}");
+            shown(&large, lens);
+            assert!(!large.takes_long(lens), "{lens:?}");
+        }
+        assert!(!one(&[100 << 10]).takes_long(&lens(&[], View::AsStored)));
+    }
+
+    #[test]
     fn a_large_batch_is_split_into_frames_that_a_client_can_take() {
         let items = Events::of(&topic(), &[batch(1, &[10, 600 << 10, 600 << 10, 10, 1 << 20])]);
         let reached: Vec<_> =

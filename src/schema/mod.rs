@@ -13,6 +13,7 @@ pub mod compatibility;
 pub mod compile;
 pub mod enforce;
 mod names;
+mod reached;
 mod record;
 pub mod reflection;
 pub mod registry;

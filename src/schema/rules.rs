@@ -10,7 +10,7 @@ mod library;
 mod said;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fmt::{self, Write as _},
 };
 
@@ -27,7 +27,10 @@ use self::{
     library::Library,
     said::{Reader, Said, mistake},
 };
-use super::check::{Problem, Validator};
+use super::{
+    check::{Problem, Validator},
+    reached::Reached,
+};
 use crate::limits::{RULES_PATTERN_WORK_MAX, RULES_TOLD_BYTES_MAX, SCHEMA_PROBLEMS_MAX};
 
 /// Of one version of a type.
@@ -67,13 +70,13 @@ pub(super) fn of<'a>(
     files: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<Rules>, Mistake> {
     let mut reader = Reader::new();
-    let mut found = Found::default();
-    found.place(root);
+    let mut reached = Reached::default();
+    reached.place(root);
     let mut read: Vec<(MessageDescriptor, Said, Vec<Inside>)> = Vec::new();
-    while let Some(message) = found.messages.get(read.len()).cloned() {
+    while let Some(message) = reached.messages.get(read.len()).cloned() {
         let said = reader.read(&message)?;
         let inside = message.fields().filter(|field| !said.closed.contains(&field.number()));
-        let inside = inside.filter_map(|field| found.inside(field, &said)).collect();
+        let inside = inside.filter_map(|field| reached.inside(field, &said)).collect();
         read.push((message, said, inside));
     }
     let matter = those_that_matter(&read);
@@ -103,23 +106,7 @@ pub(super) fn of<'a>(
     Ok(Some(Rules { messages, library, largest_pattern: reader.largest_pattern }))
 }
 
-/// Messages in the order in which they are reached.
-#[derive(Default)]
-struct Found {
-    messages: Vec<MessageDescriptor>,
-    places: HashMap<String, usize>,
-}
-
-impl Found {
-    fn place(&mut self, message: &MessageDescriptor) -> usize {
-        let next = self.messages.len();
-        let place = *self.places.entry(message.full_name().to_owned()).or_insert(next);
-        if place == next {
-            self.messages.push(message.clone());
-        }
-        place
-    }
-
+impl Reached {
     /// None where the field holds no messages, or such as have no rules.
     fn inside(&mut self, field: FieldDescriptor, said: &Said) -> Option<Inside> {
         let Kind::Message(mut held) = field.kind() else { return None };

@@ -4,13 +4,14 @@
 //! The type is laid out flat first, since descriptors look fields up in trees and count references.
 //! Where a field stands is worked out only when something is wrong with it.
 
-use std::{collections::HashMap, fmt::Write as _, str};
+use std::{fmt::Write as _, str};
 
 use prost::encoding::decode_varint;
 use prost_reflect::{Cardinality, Kind, MessageDescriptor};
 
 use super::{
     check::Problem,
+    reached::Reached,
     wire::{Fields, Value},
 };
 use crate::limits::SCHEMA_PROBLEMS_MAX;
@@ -61,10 +62,10 @@ pub(super) struct Walked {
 
 impl Plan {
     pub(super) fn of(root: &MessageDescriptor) -> Plan {
-        let mut found = Found::default();
-        found.place(root);
+        let mut reached = Reached::default();
+        reached.place(root);
         let mut messages = Vec::new();
-        while let Some(descriptor) = found.messages.get(messages.len()).cloned() {
+        while let Some(descriptor) = reached.messages.get(messages.len()).cloned() {
             let fields = descriptor
                 .fields()
                 .map(|field| (field.number(), field.kind(), field.cardinality(), field.is_group()));
@@ -79,7 +80,7 @@ impl Plan {
                     if cardinality == Cardinality::Required {
                         required.push(number);
                     }
-                    let written = found.written(&kind, is_group);
+                    let written = reached.written(&kind, is_group);
                     Field { number, written, is_repeated: cardinality == Cardinality::Repeated }
                 })
                 .collect();
@@ -97,23 +98,7 @@ impl Plan {
     }
 }
 
-/// Messages in the order in which they are reached.
-#[derive(Default)]
-struct Found {
-    messages: Vec<MessageDescriptor>,
-    places: HashMap<String, usize>,
-}
-
-impl Found {
-    fn place(&mut self, message: &MessageDescriptor) -> usize {
-        let next = self.messages.len();
-        let place = *self.places.entry(message.full_name().to_owned()).or_insert(next);
-        if place == next {
-            self.messages.push(message.clone());
-        }
-        place
-    }
-
+impl Reached {
     fn written(&mut self, kind: &Kind, is_group: bool) -> Written {
         match kind {
             Kind::Message(inner) if is_group => Written::Group(self.place(inner)),
